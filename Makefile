@@ -1,0 +1,63 @@
+# Front end to meson. `make help` lists what there is.
+#
+# Everything is built into build/, and then put together in build/root/{bin,lib} just as
+# `make install` does it in ~/.microsandbox: programs find each other relative to themselves.
+
+PREFIX ?= $(HOME)/.microsandbox
+BUILD  ?= build
+ROOT    = $(BUILD)/root
+MESON_FLAGS ?=
+
+.PHONY: all demo test bench lint format install uninstall clean help sanitize setup
+
+all: setup $(BUILD)/build.ninja ## Build everything
+	@ninja -C $(BUILD) $(NINJA_FLAGS)
+	@guest/kernel/build $(BUILD)/vmlinux
+	@tools/stage $(BUILD) $(ROOT)
+
+setup: # Installs the packages that are missing; does nothing when all are there.
+	@tools/setup build
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) $(MESON_FLAGS) >/dev/null
+
+demo: all ## Build, make a small image, run commands in a sandbox
+	@tools/demo $(ROOT)/bin/msb
+
+test: ## Build and run all tests
+	@tools/setup test
+	@$(MAKE) --no-print-directory all
+	@tests/run $(BUILD)
+
+bench: ## Compare with a bare emulator and print the stages
+	@tools/setup test
+	@$(MAKE) --no-print-directory all
+	@tests/perf/boot $(ROOT)
+
+sanitize: ## Build and run the unit tests with AddressSanitizer and UBSan
+	@tools/setup test
+	@test -f $(BUILD)-asan/build.ninja || meson setup $(BUILD)-asan \
+		-Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	@meson test -C $(BUILD)-asan --print-errorlogs
+
+lint: ## Check the formatting and run clang-tidy
+	@tools/setup lint
+	@tests/style/format
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@tests/style/tidy $(BUILD)
+
+format: ## Format the sources
+	@git ls-files '*.[ch]' | xargs clang-format -i
+
+install: all ## Install into PREFIX (default ~/.microsandbox)
+	@tools/stage $(BUILD) $(DESTDIR)$(PREFIX)
+	@echo "installed $(DESTDIR)$(PREFIX)/bin/msb"
+
+uninstall: ## Remove what install put there; images and sandboxes stay
+	@tools/stage --remove $(DESTDIR)$(PREFIX)
+
+clean: ## Remove build directories (the guest kernel's cache stays)
+	@rm -rf $(BUILD) $(BUILD)-asan
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

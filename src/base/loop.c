@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/loop.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ROUND_EVENTS 64
+
+struct loop {
+	int epoll_fd;
+	bool stop;
+	struct timer *timers; /* sorted by deadline; there are only ever a few */
+	/* The round being delivered, so that removal can take events back. */
+	struct epoll_event round[ROUND_EVENTS];
+	int round_n;
+};
+
+struct loop *loop_new(void)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (l->epoll_fd < 0) {
+		free(l);
+		return NULL;
+	}
+	return l;
+}
+
+struct loop *loop_free(struct loop *l)
+{
+	if (l)
+		close(l->epoll_fd);
+	free(l);
+	return NULL;
+}
+
+int loop_add(struct loop *l, struct ev *ev, uint32_t events)
+{
+	struct epoll_event ee = {.events = events, .data.ptr = ev};
+
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, ev->fd, &ee) < 0)
+		return -errno;
+	ev->events = events;
+	ev->active = true;
+	return 0;
+}
+
+int loop_mod(struct loop *l, struct ev *ev, uint32_t events)
+{
+	struct epoll_event ee = {.events = events, .data.ptr = ev};
+
+	if (!ev->active || ev->events == events)
+		return 0;
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, ev->fd, &ee) < 0)
+		return -errno;
+	ev->events = events;
+	return 0;
+}
+
+void loop_del(struct loop *l, struct ev *ev)
+{
+	if (!ev->active)
+		return;
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, ev->fd, NULL);
+	ev->active = false;
+	for (int i = 0; i < l->round_n; i++)
+		if (l->round[i].data.ptr == ev)
+			l->round[i].data.ptr = NULL;
+}
+
+void timer_set(struct loop *l, struct timer *t, uint64_t deadline)
+{
+	struct timer **p = &l->timers;
+
+	timer_cancel(l, t);
+	while (*p && (*p)->deadline <= deadline)
+		p = &(*p)->next;
+	t->deadline = deadline;
+	t->next = *p;
+	t->active = true;
+	*p = t;
+}
+
+void timer_cancel(struct loop *l, struct timer *t)
+{
+	struct timer **p = &l->timers;
+
+	if (!t->active)
+		return;
+	while (*p != t)
+		p = &(*p)->next;
+	*p = t->next;
+	t->active = false;
+}
+
+static int time_to_next(const struct loop *l)
+{
+	uint64_t now, ms;
+
+	if (!l->timers)
+		return -1;
+	now = clock_mono_ns();
+	if (l->timers->deadline <= now)
+		return 0;
+	ms = (l->timers->deadline - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
+	return (int)MIN(ms, (uint64_t)3600 * 1000);
+}
+
+static void run_timers(struct loop *l)
+{
+	uint64_t now = l->timers ? clock_mono_ns() : 0;
+
+	while (l->timers && l->timers->deadline <= now && !l->stop) {
+		struct timer *t = l->timers;
+
+		l->timers = t->next;
+		t->active = false;
+		t->fn(t);
+	}
+}
+
+int loop_run(struct loop *l)
+{
+	while (!l->stop) {
+		int n = epoll_wait(l->epoll_fd, l->round, ROUND_EVENTS, time_to_next(l));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		l->round_n = n;
+		for (int i = 0; i < l->round_n && !l->stop; i++) {
+			struct ev *ev = l->round[i].data.ptr;
+
+			if (ev)
+				ev->fn(ev, l->round[i].events);
+		}
+		l->round_n = 0;
+		if (!l->stop)
+			run_timers(l);
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stop = true;
+}

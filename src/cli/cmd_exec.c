@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* msb exec: one more command in a sandbox that exists. */
+#include "cli/commands.h"
+
+#include "base/cleanup.h"
+#include "cli/exec_client.h"
+#include "cli/start.h"
+
+#include <signal.h>
+#include <string.h>
+
+struct exec_args {
+	struct strv env;
+	char *workdir;
+	char *user;
+	bool tty;
+	bool quiet;
+	uint64_t timeout_ms;
+};
+
+#define FIELD(name) offsetof(struct exec_args, name)
+
+static const struct opt opts[] = {
+	{"env", 'e', "KEY=VALUE", opt_env, FIELD(env),
+	 "Set an environment variable; KEY alone copies the caller's"},
+	{"workdir", 'w', "PATH", opt_string, FIELD(workdir), "Working directory"},
+	{"user", 'u', "USER", opt_string, FIELD(user), "User: name, uid, uid:gid"},
+	{"tty", 't', NULL, NULL, FIELD(tty), "Give the command a terminal even without one here"},
+	{"timeout", 0, "DURATION", opt_duration, FIELD(timeout_ms),
+	 "Kill the command after this time"},
+	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no notices"},
+	{0},
+};
+
+const struct opt *const exec_options[] = {opts, NULL};
+const size_t exec_args_size = sizeof(struct exec_args);
+
+static void build_request(struct exec_args *a, const struct operands *ops,
+			  const struct sandbox_row *row, struct exec_request *q)
+{
+	exec_client_prepare(q, a->tty);
+	for (size_t i = 0; i < ops->command.n; i++)
+		strv_add(&q->argv, ops->command.v[i]);
+	if (q->argv.n == 0 && q->tty)
+		strv_add(&q->argv, sandbox_shell(row));
+	q->env = a->env;
+	a->env = (struct strv){0};
+	q->cwd = steal_ptr(&a->workdir);
+	q->user = steal_ptr(&a->user);
+	q->timeout_ms = a->timeout_ms;
+}
+
+static int run(struct cli *cli, const struct sandbox_row *row, const struct exec_request *q,
+	       struct err *e)
+{
+	struct exec_result result;
+	int fd = control_connect(&cli->home, row, e);
+	int status;
+
+	if (fd < 0 || exec_client_run(fd, q, &result, NULL, e) < 0)
+		return -1;
+	status = exec_client_status(&result, q->timeout_ms);
+	if (result.signal == SIGPIPE && status == 128 + SIGPIPE)
+		raise(SIGPIPE);
+	return status;
+}
+
+/* A stopped sandbox is started for this command and stopped again. */
+static int run_started(struct cli *cli, const struct sandbox_row *row, const struct exec_request *q,
+		       struct err *e)
+{
+	_cleanup_close_ int lock = sandboxes_lock(&cli->home, row, e);
+	struct launch launch = {.fd = -1};
+	struct sandbox_row now;
+	struct err boot;
+	int status;
+
+	if (lock < 0 || sandbox_start(cli, row, lock, true, NULL, NULL, &launch, e) < 0)
+		return -1;
+	close_fd(&lock);
+	status = run(cli, row, q, e);
+	if (status < 0 && e->code != ERR_CANCELLED && launch_wait_ready(&launch, NULL, &boot) < 0) {
+		*e = boot;
+		err_wrap(e, "failed to start '%s'", row->name);
+	}
+	launch_end(&launch);
+	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
+		sandbox_row_release(&now);
+	return status;
+}
+
+int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	struct exec_args *a = args;
+	struct exec_request q = {0};
+	struct sandbox_row row;
+	int status = -1;
+
+	if (a->workdir && a->workdir[0] != '/')
+		return err_set(e, ERR_INVALID,
+			       "the working directory must be an absolute path: '%s'", a->workdir);
+	if (cli_open(cli, e) < 0 ||
+	    sandboxes_get(&cli->db, &cli->home, ops->args.v[0], &row, e) < 0)
+		return -1;
+	build_request(a, ops, &row, &q);
+	if (q.argv.n == 0)
+		err_set(e, ERR_USAGE, "no command given and there is no terminal for a shell");
+	else if (row.status == SANDBOX_RUNNING)
+		status = run(cli, &row, &q, e);
+	else
+		status = run_started(cli, &row, &q, e);
+	exec_request_release(&q);
+	sandbox_row_release(&row);
+	return status;
+}

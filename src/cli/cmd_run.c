@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* msb run: create (or reuse) a sandbox, run one command in it, end it again. */
+#include "cli/commands.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "cli/exec_client.h"
+#include "cli/start.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+struct run_args {
+	struct sandbox_options sandbox;
+	bool tty;
+	bool detach;
+	bool timing;
+	uint64_t timeout_ms;
+};
+
+#define FIELD(name) offsetof(struct run_args, name)
+
+static const struct opt run_only_opts[] = {
+	{"tty", 't', NULL, NULL, FIELD(tty), "Give the command a terminal even without one here"},
+	{"detach", 'd', NULL, NULL, FIELD(detach),
+	 "Run in the background; print the sandbox's name"},
+	{"timeout", 0, "DURATION", opt_duration, FIELD(timeout_ms),
+	 "Kill the command after this time"},
+	{"timing", 0, NULL, NULL, FIELD(timing), "Print how long each stage took"},
+	{0},
+};
+
+const struct opt *const run_options[] = {sandbox_opts, run_only_opts, NULL};
+const size_t run_args_size = sizeof(struct run_args);
+
+/* What one `msb run` goes through; CLOCK_MONOTONIC ns, 0: not reached. */
+struct stages {
+	uint64_t prepared; /* options checked, image found, sandbox made */
+	struct launch_times launch;
+	uint64_t started; /* the program runs */
+	uint64_t ended;
+	uint64_t gone; /* everything is torn down */
+};
+
+/* One run: the sandbox and who has to end it. */
+struct run {
+	struct cli *cli;
+	struct run_args *args;
+	struct sandbox_row row;
+	int lock;
+	struct launch launch;
+	bool launched; /* by this invocation, which therefore ends it */
+	struct exec_request request;
+	struct stages stages;
+};
+
+static void print_timing(const struct run *r)
+{
+	const struct stages *s = &r->stages;
+	const struct launch_times *l = &s->launch;
+	uint64_t from = r->cli->start_ns;
+	const struct {
+		const char *name;
+		uint64_t from, to;
+	} rows[] = {
+		{"cli", from, s->prepared},
+		{"spawn", s->prepared, l->spawned},
+		{"kernel", l->spawned, l->hello},
+		{"agent", l->hello, l->ready},
+		{"exec", r->launched ? l->ready : s->prepared, s->started},
+		{"command", s->started, s->ended},
+		{"teardown", s->ended, s->gone},
+		{"total", from, s->gone},
+	};
+
+	fputs("stage          ms\n", stderr);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].from && rows[i].to >= rows[i].from)
+			fprintf(stderr, "%-10s %7.1f\n", rows[i].name,
+				(double)(rows[i].to - rows[i].from) / NSEC_PER_MSEC);
+}
+
+/* Finds or makes the sandbox and starts it if it does not run. 0 or -1. */
+static int prepare(struct run *r, const char *image, struct err *e)
+{
+	const struct sandbox_options *o = &r->args->sandbox;
+	struct cli *cli = r->cli;
+
+	if (o->name && sandboxes_get(&cli->db, &cli->home, o->name, &r->row, e) == 0) {
+		print_warning("sandbox '%s' already exists; creation flags ignored", o->name);
+		if (r->row.status == SANDBOX_RUNNING)
+			return 0;
+		r->lock = sandboxes_lock(&cli->home, &r->row, e);
+		return r->lock < 0 ? -1 : 0;
+	}
+	if (o->name && e->code != ERR_NOT_FOUND)
+		return -1;
+	return sandbox_create(cli, o, image, !o->name, &r->row, &r->lock, e);
+}
+
+/* Decides what to run. 1, 0 when there is nothing to run, -1 on an error. */
+static int resolve_command(struct run *r, const struct operands *ops, struct err *e)
+{
+	struct exec_request *q = &r->request;
+
+	exec_client_prepare(q, r->args->tty);
+	q->timeout_ms = r->args->timeout_ms;
+	sandbox_resolve_command(&r->row, &ops->command, &q->argv);
+	if (q->argv.n)
+		return 1;
+	if (q->tty && !r->args->detach) {
+		strv_add(&q->argv, sandbox_shell(&r->row));
+		return 1;
+	}
+	if (r->args->detach)
+		return err_set(e, ERR_INVALID, "the image has no command: give one after '--'");
+	print_warning("no command provided and stdin is not a terminal");
+	return 0;
+}
+
+static int launch(struct run *r, struct err *e)
+{
+	const struct run_args *a = r->args;
+	bool detached = a->detach;
+
+	if (detached) {
+		r->request.tty = false;
+		r->request.has_stdin = false;
+	}
+	if (sandbox_start(r->cli, &r->row, r->lock, !detached, detached ? &r->request : NULL,
+			  a->sandbox.log_level, &r->launch, e) < 0)
+		return -1;
+	close_fd(&r->lock);
+	r->launched = true;
+	return 0;
+}
+
+/* Ends what this invocation started and leaves the database as the sandbox now is. */
+static void finish(struct run *r)
+{
+	struct sandbox_row now;
+
+	launch_end(&r->launch);
+	/* Reading the row repairs it: an ephemeral sandbox is dropped, a named one noted down. */
+	if (sandboxes_get(&r->cli->db, &r->cli->home, r->row.name, &now, NULL) == 0)
+		sandbox_row_release(&now);
+	r->stages.gone = clock_mono_ns();
+}
+
+static int run_detached(struct run *r, struct err *e)
+{
+	if (launch_wait_ready(&r->launch, &r->stages.launch, e) < 0) {
+		err_wrap(e, "failed to start '%s'", r->row.name);
+		finish(r);
+		return -1;
+	}
+	launch_release(&r->launch);
+	puts(r->row.name);
+	return 0;
+}
+
+static int run_attached(struct run *r, struct err *e)
+{
+	struct exec_result result;
+	struct err boot;
+	int fd = control_connect(&r->cli->home, &r->row, e);
+	int status = -1;
+
+	/* The session may be opened before the sandbox is up: it waits its turn. */
+	if (fd >= 0 && exec_client_run(fd, &r->request, &result, &r->stages.started, e) == 0)
+		status = exec_client_status(&result, r->args->timeout_ms);
+	r->stages.ended = clock_mono_ns();
+	if (r->launched) {
+		/* If it never came up, the reason is worth more than that the session broke. */
+		if ((status >= 0 || e->code != ERR_CANCELLED) &&
+		    launch_wait_ready(&r->launch, &r->stages.launch, &boot) < 0 && status < 0) {
+			*e = boot;
+			err_wrap(e, "failed to start '%s'", r->row.name);
+		}
+		finish(r);
+	} else {
+		r->stages.gone = r->stages.ended;
+	}
+	if (r->args->timing)
+		print_timing(r);
+	if (status == 128 + SIGPIPE && result.signal == SIGPIPE)
+		raise(SIGPIPE); /* nobody reads: end as a local program would */
+	return status;
+}
+
+int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	struct run_args *a = args;
+	struct run r = {.cli = cli, .args = a, .lock = -1, .launch.fd = -1};
+	const char *image = ops->args.v[0];
+	int status = -1, runnable;
+
+	if (sandbox_options_check(&a->sandbox, image, e) < 0 || cli_open(cli, e) < 0 ||
+	    prepare(&r, image, e) < 0)
+		goto out;
+	runnable = resolve_command(&r, ops, e);
+	if (runnable <= 0) {
+		if (runnable == 0)
+			status = 0;
+		if (r.lock >= 0 && r.row.ephemeral)
+			sandbox_discard(cli, &r.row, &r.lock);
+		goto out;
+	}
+	r.stages.prepared = clock_mono_ns();
+	if (r.row.status == SANDBOX_RUNNING && r.lock < 0) {
+		if (a->detach)
+			print_warning("sandbox '%s' is running; the command is ignored",
+				      r.row.name);
+		status = a->detach ? 0 : run_attached(&r, e);
+	} else if (launch(&r, e) < 0) {
+		if (r.row.ephemeral)
+			sandbox_discard(cli, &r.row, &r.lock);
+	} else {
+		status = a->detach ? run_detached(&r, e) : run_attached(&r, e);
+	}
+out:
+	close_fd(&r.lock);
+	exec_request_release(&r.request);
+	sandbox_row_release(&r.row);
+	return status;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/machine.h"
+
+#include "base/cleanup.h"
+#include "vmm/probe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define QEMU_NAME "qemu-system-x86_64"
+
+/* An owned path, or NULL. MSB_QEMU names an emulator outside PATH. */
+static char *find_qemu(void)
+{
+	const char *path = secure_getenv("MSB_QEMU");
+
+	if (path && *path)
+		return access(path, X_OK) == 0 ? xstrdup(path) : NULL;
+	path = secure_getenv("PATH");
+	if (!path)
+		path = "/usr/local/bin:/usr/bin:/bin";
+	while (*path) {
+		size_t len = strcspn(path, ":");
+		_cleanup_free_ char *candidate = xasprintf("%.*s/" QEMU_NAME, (int)len, path);
+
+		if (len && access(candidate, X_OK) == 0)
+			return steal_ptr(&candidate);
+		path += len + (path[len] == ':');
+	}
+	return NULL;
+}
+
+/* The host could do it; the other half is a machine of ours that uses it. */
+static bool kvm_is_built_in(char reason[PROBE_REASON_MAX])
+{
+	snprintf(reason, PROBE_REASON_MAX, "this version has no KVM machine");
+	return false;
+}
+
+int machine_choose(const char *wanted, bool quiet, enum machine_kind *ret, char **ret_qemu,
+		   struct err *e)
+{
+	enum machine_kind kind = MACHINE_AUTO;
+	char reason[PROBE_REASON_MAX] = "";
+	char *qemu = NULL;
+	bool kvm;
+
+	if (wanted && machine_kind_parse(wanted, &kind) < 0)
+		return err_set(e, ERR_INVALID, "unknown machine '%s'", wanted);
+	kvm = kind != MACHINE_QEMU && probe_kvm(NULL, reason) && kvm_is_built_in(reason);
+	if (kind == MACHINE_KVM && !kvm) {
+		err_set(e, ERR_UNSUPPORTED, "KVM cannot be used here: %s", reason);
+		return err_hint(e, "--machine qemu runs the sandbox under software emulation");
+	}
+	if (!kvm) {
+		qemu = find_qemu();
+		if (!qemu) {
+			err_set(e, ERR_UNSUPPORTED,
+				"cannot run a sandbox: " QEMU_NAME " is not installed%s%s",
+				*reason ? " and KVM cannot be used: " : "", reason);
+			return err_hint(e, "install it: apt-get install qemu-system-x86");
+		}
+		if (kind == MACHINE_AUTO && !quiet && isatty(STDERR_FILENO))
+			fprintf(stderr, "info: software emulation (QEMU), since %s\n", reason);
+	}
+	*ret = kvm ? MACHINE_KVM : MACHINE_QEMU;
+	*ret_qemu = qemu;
+	return 0;
+}

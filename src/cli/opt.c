@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/opt.h"
+
+#include "sandbox/spec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- values -------------------------------------------------------------------------------- */
+
+int opt_string(const char *value, void *field, struct err *e)
+{
+	char **s = field;
+
+	free(*s);
+	*s = xstrdup(value);
+	return 0;
+}
+
+int opt_strings(const char *value, void *field, struct err *e)
+{
+	strv_add(field, value);
+	return 0;
+}
+
+static int bad_size(const char *value, struct err *e)
+{
+	return err_set(e, ERR_INVALID, "invalid size (expected e.g. 512M, 1G): %s", value);
+}
+
+int opt_memory(const char *value, void *field, struct err *e)
+{
+	size_t digits = strspn(value, "0123456789");
+	uint64_t whole, fraction = 0, scale = 1, bytes;
+	char number[24];
+	const char *p = value + digits;
+
+	if (digits == 0 || digits >= sizeof(number))
+		return bad_size(value, e);
+	memcpy(number, value, digits);
+	number[digits] = '\0';
+	if (parse_u64(number, (uint64_t)1 << 40, &whole) < 0)
+		return bad_size(value, e);
+	if (*p == '.') {
+		for (p++; *p >= '0' && *p <= '9' && scale < 1000000; p++, scale *= 10)
+			fraction = fraction * 10 + (uint64_t)(*p - '0');
+		if (scale == 1 || (*p != 'g' && *p != 'G'))
+			return bad_size(value, e);
+	}
+	if (*p && p[1])
+		return bad_size(value, e);
+	switch (*p) {
+	case '\0':
+	case 'm':
+	case 'M':
+		bytes = whole * MIB;
+		break;
+	case 'g':
+	case 'G':
+		if (whole > (uint64_t)1 << 30)
+			return bad_size(value, e);
+		bytes = whole * GIB + fraction * GIB / scale;
+		break;
+	default:
+		return bad_size(value, e);
+	}
+	*(uint64_t *)field = bytes;
+	return 0;
+}
+
+int opt_duration(const char *value, void *field, struct err *e)
+{
+	size_t digits = strspn(value, "0123456789");
+	char number[24];
+	uint64_t n, unit = 1000;
+
+	if (digits == 0 || digits >= sizeof(number) || (value[digits] && value[digits + 1]))
+		goto bad;
+	memcpy(number, value, digits);
+	number[digits] = '\0';
+	if (parse_u64(number, UINT32_MAX, &n) < 0)
+		goto bad;
+	switch (value[digits]) {
+	case '\0':
+	case 's':
+		break;
+	case 'm':
+		unit = 60 * 1000;
+		break;
+	case 'h':
+		unit = 3600 * 1000;
+		break;
+	default:
+		goto bad;
+	}
+	*(uint64_t *)field = n * unit;
+	return 0;
+bad:
+	return err_set(e, ERR_INVALID, "invalid duration (expected e.g. 30, 30s, 5m, 1h): %s",
+		       value);
+}
+
+int opt_cpus(const char *value, void *field, struct err *e)
+{
+	uint64_t n;
+
+	if (parse_u64(value, SPEC_CPUS_MAX, &n) < 0 || n == 0)
+		return err_set(e, ERR_INVALID, "number of CPUs must be 1 to %d: %s", SPEC_CPUS_MAX,
+			       value);
+	*(unsigned *)field = (unsigned)n;
+	return 0;
+}
+
+/* --- parsing ------------------------------------------------------------------------------- */
+
+static const struct opt *find_long(const struct command *c, const char *name, size_t len)
+{
+	for (const struct opt *const *t = c->options; t && *t; t++)
+		for (const struct opt *o = *t; o->name; o++)
+			if (strlen(o->name) == len && memcmp(o->name, name, len) == 0)
+				return o;
+	return NULL;
+}
+
+static const struct opt *find_short(const struct command *c, char letter)
+{
+	for (const struct opt *const *t = c->options; t && *t; t++)
+		for (const struct opt *o = *t; o->name; o++)
+			if (o->letter == letter)
+				return o;
+	return NULL;
+}
+
+static int unexpected(struct err *e, const char *arg)
+{
+	return err_set(e, ERR_USAGE, "unexpected argument '%s' found", arg);
+}
+
+static int apply(const struct opt *o, const char *value, void *args, struct err *e)
+{
+	void *field = (char *)args + o->offset;
+
+	if (!o->metavar) {
+		*(bool *)field = true;
+		return 0;
+	}
+	if (o->parse(value, field, e) < 0) {
+		err_wrap(e, "invalid value '%s' for '--%s <%s>'", value, o->name, o->metavar);
+		e->code = ERR_USAGE;
+		return -1;
+	}
+	return 0;
+}
+
+static int missing_value(const struct opt *o, struct err *e)
+{
+	return err_set(e, ERR_USAGE, "a value is required for '--%s <%s>' but none was supplied",
+		       o->name, o->metavar);
+}
+
+/* A value may start with a dash only if the option takes free text that may. */
+static const char *next_value(const struct opt *o, int argc, char **argv, int *i, struct err *e)
+{
+	if (*i + 1 >= argc || strcmp(argv[*i + 1], "--") == 0) {
+		missing_value(o, e);
+		return NULL;
+	}
+	return argv[++*i];
+}
+
+static int parse_long(const struct command *c, int argc, char **argv, int *i, void *args,
+		      struct err *e)
+{
+	const char *name = argv[*i] + 2, *eq = strchr(name, '='), *value = eq ? eq + 1 : NULL;
+	const struct opt *o = find_long(c, name, eq ? (size_t)(eq - name) : strlen(name));
+
+	if (!o) {
+		char *shown = xstrndup(argv[*i], eq ? (size_t)(eq - argv[*i]) : strlen(argv[*i]));
+
+		unexpected(e, shown);
+		free(shown);
+		return -1;
+	}
+	if (!o->metavar && value)
+		return err_set(e, ERR_USAGE, "unexpected value '%s' for '--%s' found", value,
+			       o->name);
+	if (o->metavar && !value) {
+		value = next_value(o, argc, argv, i, e);
+		if (!value)
+			return -1;
+	}
+	return apply(o, value, args, e);
+}
+
+static int parse_short(const struct command *c, int argc, char **argv, int *i, void *args,
+		       struct err *e)
+{
+	for (const char *p = argv[*i] + 1; *p; p++) {
+		const struct opt *o = find_short(c, *p);
+		const char *value;
+
+		if (!o) {
+			char shown[3] = {'-', *p, '\0'};
+
+			return unexpected(e, shown);
+		}
+		if (!o->metavar) {
+			apply(o, NULL, args, e);
+			continue;
+		}
+		if (p[1])
+			value = p[1] == '=' ? p + 2 : p + 1;
+		else
+			value = next_value(o, argc, argv, i, e);
+		return value ? apply(o, value, args, e) : -1;
+	}
+	return 0;
+}
+
+static int check_operands(const struct command *c, const struct operands *ops, struct err *e)
+{
+	if (ops->args.n > c->max_args) {
+		unexpected(e, ops->args.v[c->max_args]);
+		if (c->takes_command)
+			err_hint(e, "to pass a command to run, put it after '--'");
+		return -1;
+	}
+	if (ops->args.n < c->min_args)
+		return err_set(e, ERR_USAGE,
+			       "the following required arguments were not provided: %s",
+			       strchr(c->usage, '<'));
+	if (ops->has_command && !c->takes_command)
+		return unexpected(e, ops->command.n ? ops->command.v[0] : "--");
+	return 0;
+}
+
+int opt_parse(const struct command *c, const char *path, int argc, char **argv, void *args,
+	      struct operands *ret, struct err *e)
+{
+	struct operands ops = {0};
+	int r = 0;
+
+	for (int i = 0; i < argc && r == 0; i++) {
+		const char *a = argv[i];
+
+		if (strcmp(a, "--") == 0) {
+			ops.has_command = true;
+			for (i++; i < argc; i++)
+				strv_add(&ops.command, argv[i]);
+		} else if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
+			command_print_help(c, path);
+			operands_release(&ops);
+			return 1;
+		} else if (str_starts_with(a, "--")) {
+			r = parse_long(c, argc, argv, &i, args, e);
+		} else if (a[0] == '-' && a[1]) {
+			r = parse_short(c, argc, argv, &i, args, e);
+		} else {
+			strv_add(&ops.args, a);
+		}
+	}
+	if (r == 0)
+		r = check_operands(c, &ops, e);
+	if (r < 0) {
+		operands_release(&ops);
+		return -1;
+	}
+	*ret = ops;
+	return 0;
+}
+
+void operands_release(struct operands *ops)
+{
+	strv_release(&ops->args);
+	strv_release(&ops->command);
+}
+
+/* --- help ---------------------------------------------------------------------------------- */
+
+const struct command *command_find(const struct command *table, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const struct command *c = table; c->name; c++) {
+		const char *p = c->aliases;
+
+		if (strcmp(c->name, name) == 0)
+			return c;
+		while (p && *p) {
+			size_t n = strcspn(p, " ");
+
+			if (n == len && memcmp(p, name, n) == 0)
+				return c;
+			p += n;
+			p += strspn(p, " ");
+		}
+	}
+	return NULL;
+}
+
+void command_print_usage(const struct command *c, const char *path, bool to_stderr)
+{
+	fprintf(to_stderr ? stderr : stdout, "Usage: %s %s\n", path,
+		c->usage ? c->usage : "<COMMAND>");
+}
+
+void command_print_help(const struct command *c, const char *path)
+{
+	printf("%s\n\n", c->summary);
+	command_print_usage(c, path, false);
+	if (c->details)
+		printf("\n%s\n", c->details);
+	if (c->subcommands) {
+		puts("\nCommands:");
+		for (const struct command *s = c->subcommands; s->name; s++)
+			if (s->summary)
+				printf("  %-12s %s\n", s->name, s->summary);
+	}
+	if (!c->options && c->subcommands)
+		return;
+	puts("\nOptions:");
+	for (const struct opt *const *t = c->options; t && *t; t++) {
+		for (const struct opt *o = *t; o->name; o++) {
+			char left[64];
+
+			if (!o->help)
+				continue;
+			snprintf(left, sizeof(left), "%c%c%s --%s%s%s%s", o->letter ? '-' : ' ',
+				 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+				 o->metavar ? " <" : "", o->metavar ? o->metavar : "",
+				 o->metavar ? ">" : "");
+			printf("  %-34s %s\n", left, o->help);
+		}
+	}
+	printf("  %-34s %s\n", "-h, --help", "Print help");
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What commands print: success lines, warnings, tables, JSON. */
+#include "cli/cli.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool colour_on(int fd)
+{
+	return isatty(fd) && !secure_getenv("NO_COLOR");
+}
+
+void print_success(bool quiet, const char *verb, const char *target, uint64_t duration_ns)
+{
+	bool colour = colour_on(STDERR_FILENO);
+	double s = (double)duration_ns / NSEC_PER_SEC;
+
+	if (quiet)
+		return;
+	fprintf(stderr, "   %s✓%s %-12s %s", colour ? "\033[32m" : "", colour ? "\033[0m" : "",
+		verb, target);
+	if (s >= 60)
+		fprintf(stderr, " (%dm%ds)", (int)s / 60, (int)s % 60);
+	else if (s > 0.5)
+		fprintf(stderr, " (%.1fs)", s);
+	fputc('\n', stderr);
+}
+
+void print_warning(const char *fmt, ...)
+{
+	bool colour = colour_on(STDERR_FILENO);
+	va_list ap;
+
+	fprintf(stderr, "%swarn:%s ", colour ? "\033[1;33m" : "", colour ? "\033[0m" : "");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+void table_init(struct table *t, size_t columns, ...)
+{
+	va_list ap;
+
+	*t = (struct table){.columns = columns};
+	va_start(ap, columns);
+	for (size_t i = 0; i < columns; i++)
+		strv_add(&t->cells, va_arg(ap, const char *));
+	va_end(ap);
+}
+
+void table_add(struct table *t, char *cell)
+{
+	strv_take(&t->cells, cell);
+}
+
+void table_print(struct table *t)
+{
+	bool colour = colour_on(STDOUT_FILENO);
+	_cleanup_free_ size_t *width = xcalloc(t->columns, sizeof(*width));
+
+	for (size_t i = 0; i < t->cells.n; i++)
+		width[i % t->columns] = MAX(width[i % t->columns], strlen(t->cells.v[i]));
+	for (size_t i = 0; t->cells.n > t->columns && i < t->cells.n; i++) {
+		bool last = i % t->columns == t->columns - 1;
+		bool header = colour && i < t->columns;
+
+		printf("%s%-*s%s%s", header ? "\033[1;36m" : "",
+		       last ? 0 : (int)width[i % t->columns], t->cells.v[i],
+		       header ? "\033[0m" : "", last ? "\n" : "    ");
+	}
+	strv_release(&t->cells);
+}
+
+char *format_bytes(uint64_t n)
+{
+	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+	double v = (double)n / KIB;
+	size_t u = 0;
+
+	if (n < KIB)
+		return xasprintf("%u B", (unsigned)n);
+	for (; v >= 1024 && u + 1 < ARRAY_SIZE(units); u++)
+		v /= 1024;
+	return xasprintf("%.1f %s", v, units[u]);
+}
+
+void print_json(json_t *j)
+{
+	json_dumpf(j, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(j);
+}
+
+int check_format(const char *format, struct err *e)
+{
+	if (format && strcmp(format, "json") != 0)
+		return err_set(e, ERR_USAGE,
+			       "invalid value '%s' for '--format <FORMAT>': "
+			       "the only format is json",
+			       format);
+	return 0;
+}

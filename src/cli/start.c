@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/start.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/io.h"
+#include "cli/image_tool.h"
+#include "cli/machine.h"
+#include "image/reference.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEFAULT_MEMORY  (512 * MIB)
+#define DEFAULT_CPUS    1
+#define UPPER_SIZE      (4 * GIB) /* of the template; the agent sees the disk's real size */
+#define HOSTNAME_MAX    64
+#define DEFAULT_SHELL   "/bin/sh"
+#define IMAGE_DISK_NAME "image"
+#define UPPER_DISK_NAME "upper"
+
+/* --- options ------------------------------------------------------------------------------- */
+
+#define FIELD(name) offsetof(struct sandbox_options, name)
+
+const struct opt sandbox_opts[] = {
+	{"name", 'n', "NAME", opt_string, FIELD(name),
+	 "Name the sandbox; a named one is kept when it stops"},
+	{"memory", 'm', "SIZE", opt_memory, FIELD(memory),
+	 "Memory, e.g. 512M or 2G [default: 512M]"},
+	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), "Number of virtual CPUs [default: 1]"},
+	{"env", 'e', "KEY=VALUE", opt_env, FIELD(env),
+	 "Set an environment variable; KEY alone copies the caller's"},
+	{"workdir", 'w', "PATH", opt_string, FIELD(workdir), "Working directory of commands"},
+	{"user", 'u', "USER", opt_string, FIELD(user), "User of commands: name, uid, uid:gid"},
+	{"hostname", 'H', "NAME", opt_string, FIELD(hostname),
+	 "Host name in the guest [default: the sandbox's name]"},
+	{"entrypoint", 0, "COMMAND", opt_string, FIELD(entrypoint),
+	 "Replace the image's entrypoint (one word)"},
+	{"shell", 0, "PATH", opt_string, FIELD(shell),
+	 "Shell for sessions without a command [default: /bin/sh]"},
+	{"pull", 0, "WHEN", opt_string, FIELD(pull),
+	 "Pull the image: always, if-missing, never [default: if-missing]"},
+	{"insecure", 0, NULL, NULL, FIELD(insecure), "Allow plain HTTP when pulling"},
+	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
+	{"machine", 0, "KIND", opt_string, FIELD(machine),
+	 "What runs the guest: auto, kvm, qemu [default: auto]"},
+	{"log-level", 0, "LEVEL", opt_string, FIELD(log_level),
+	 "Detail of the runtime's log: error, warn, info, debug, trace"},
+	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no progress and no notices"},
+	{0},
+};
+
+int opt_env(const char *value, void *field, struct err *e)
+{
+	size_t len = strcspn(value, "=");
+	const char *host;
+
+	if (len == 0)
+		return err_set(e, ERR_INVALID, "the variable has no name");
+	if (value[len] == '=')
+		return opt_strings(value, field, e);
+	host = getenv(value);
+	if (!host)
+		return err_set(e, ERR_INVALID, "environment variable '%s' not set", value);
+	strv_take(field, xasprintf("%s=%s", value, host));
+	return 0;
+}
+
+/* Splits PATH[:SIZE]; `ret_path` is owned. */
+static int parse_tmpfs(const char *value, char **ret_path, uint64_t *ret_size, struct err *e)
+{
+	size_t len = strcspn(value, ":");
+
+	*ret_size = 0;
+	if (value[0] != '/' || len == 1)
+		return err_set(e, ERR_INVALID, "guest mount path must be absolute and not '/'");
+	if (value[len] && opt_memory(value + len + 1, ret_size, e) < 0)
+		return -1;
+	*ret_path = xstrndup(value, len);
+	return 0;
+}
+
+int opt_tmpfs(const char *value, void *field, struct err *e)
+{
+	_cleanup_free_ char *path = NULL;
+	uint64_t size;
+
+	if (parse_tmpfs(value, &path, &size, e) < 0)
+		return -1;
+	return opt_strings(value, field, e);
+}
+
+bool image_is_path(const char *image)
+{
+	return image[0] == '/' || str_starts_with(image, "./") || str_starts_with(image, "../") ||
+	       strcmp(image, ".") == 0 || strcmp(image, "..") == 0;
+}
+
+static int check_image(const char *image, struct err *e)
+{
+	struct reference ref;
+	struct stat st;
+
+	if (!image_is_path(image)) {
+		if (reference_parse(image, &ref, e) < 0)
+			return -1;
+		reference_release(&ref);
+		return 0;
+	}
+	if (stat(image, &st) < 0)
+		return err_sys(e, errno, "cannot use '%s' as root file system", image);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ERR_UNSUPPORTED,
+			       "cannot use '%s' as root file system: not a directory", image);
+	return 0;
+}
+
+static int check_absolute(const char *what, const char *path, struct err *e)
+{
+	if (path && path[0] != '/')
+		return err_set(e, ERR_INVALID, "%s must be an absolute path: '%s'", what, path);
+	return 0;
+}
+
+int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e)
+{
+	enum machine_kind machine;
+	enum log_level level;
+
+	if (o->name && sandbox_name_check(o->name, e) < 0)
+		return -1;
+	if (check_image(image, e) < 0)
+		return -1;
+	if (o->memory && (o->memory < SPEC_MEMORY_MIB_MIN * MIB ||
+			  o->memory > (uint64_t)SPEC_MEMORY_MIB_MAX * MIB))
+		return err_set(e, ERR_INVALID, "memory must be at least %d MiB",
+			       SPEC_MEMORY_MIB_MIN);
+	if (check_absolute("the working directory", o->workdir, e) < 0 ||
+	    check_absolute("the shell", o->shell, e) < 0)
+		return -1;
+	if (o->hostname &&
+	    (!*o->hostname || strlen(o->hostname) > HOSTNAME_MAX || strpbrk(o->hostname, " \t\n/")))
+		return err_set(e, ERR_INVALID, "invalid host name: '%s'", o->hostname);
+	if (o->entrypoint && !*o->entrypoint)
+		return err_set(e, ERR_INVALID, "the entrypoint must not be empty");
+	if (o->tmpfs.n > BOOT_TMPFS_MAX)
+		return err_set(e, ERR_INVALID, "too many tmpfs mounts (at most %d)",
+			       BOOT_TMPFS_MAX);
+	if (o->pull && strcmp(o->pull, "always") != 0 && strcmp(o->pull, "if-missing") != 0 &&
+	    strcmp(o->pull, "never") != 0)
+		return err_set(e, ERR_USAGE,
+			       "invalid value '%s' for '--pull <WHEN>': expected "
+			       "always, if-missing or never",
+			       o->pull);
+	if (o->machine && machine_kind_parse(o->machine, &machine) < 0)
+		return err_set(e, ERR_USAGE,
+			       "invalid value '%s' for '--machine <KIND>': expected "
+			       "auto, kvm or qemu",
+			       o->machine);
+	if (o->log_level && log_level_parse(o->log_level, &level) < 0)
+		return err_set(e, ERR_USAGE,
+			       "invalid value '%s' for '--log-level <LEVEL>': "
+			       "expected error, warn, info, debug or trace",
+			       o->log_level);
+	{
+		_cleanup_free_ char *qemu = NULL;
+
+		return machine_choose(o->machine, o->quiet, &machine, &qemu, e);
+	}
+}
+
+/* --- configuration ------------------------------------------------------------------------- */
+
+static json_t *string_array(const struct strv *sv)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < sv->n; i++)
+		json_array_append_new(a, json_string(sv->v[i]));
+	return a;
+}
+
+static void set_string(json_t *j, const char *key, const char *value)
+{
+	if (value && *value)
+		json_object_set_new(j, key, json_string(value));
+}
+
+static const char *image_string(json_t *image_config, const char *key)
+{
+	return json_string_value(json_object_get(image_config, key));
+}
+
+/* Image variables first, the user's over them: the last assignment of a name wins in the guest. */
+static json_t *merged_env(json_t *image_config, const struct strv *env)
+{
+	json_t *a = json_array(), *item;
+	size_t i;
+
+	json_array_foreach (json_object_get(image_config, "Env"), i, item)
+		if (json_is_string(item) && strchr(json_string_value(item), '='))
+			json_array_append(a, item);
+	for (i = 0; i < env->n; i++)
+		json_array_append_new(a, json_string(env->v[i]));
+	return a;
+}
+
+static json_t *tmpfs_array(const struct strv *tmpfs)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < tmpfs->n; i++) {
+		_cleanup_free_ char *path = NULL;
+		uint64_t size;
+
+		if (parse_tmpfs(tmpfs->v[i], &path, &size, NULL) == 0)
+			json_array_append_new(
+				a, json_pack("{s:s, s:I}", "path", path, "size", (json_int_t)size));
+	}
+	return a;
+}
+
+static json_t *build_config(const struct sandbox_options *o, json_t *record)
+{
+	json_t *image = json_object_get(record, "config"), *entrypoint, *j;
+
+	if (o->entrypoint)
+		entrypoint = json_pack("[s]", o->entrypoint);
+	else
+		entrypoint = json_incref(json_object_get(image, "Entrypoint"));
+	j = json_pack("{s:O?, s:i, s:I, s:s, s:o, s:o*, s:O*, s:o}", "image", record, "cpus",
+		      (int)(o->cpus ? o->cpus : DEFAULT_CPUS), "memory_mib",
+		      (json_int_t)((o->memory ? o->memory : DEFAULT_MEMORY) / MIB), "machine",
+		      o->machine ? o->machine : "auto", "env", merged_env(image, &o->env),
+		      "entrypoint", entrypoint, "cmd", json_object_get(image, "Cmd"), "tmpfs",
+		      tmpfs_array(&o->tmpfs));
+	if (!j)
+		return NULL;
+	set_string(j, "workdir", o->workdir ? o->workdir : image_string(image, "WorkingDir"));
+	set_string(j, "user", o->user ? o->user : image_string(image, "User"));
+	set_string(j, "hostname", o->hostname);
+	set_string(j, "shell", o->shell);
+	return j;
+}
+
+static void add_strings(json_t *array, struct strv *ret)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (array, i, item)
+		if (json_is_string(item))
+			strv_add(ret, json_string_value(item));
+}
+
+void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *command,
+			     struct strv *ret)
+{
+	add_strings(json_object_get(row->config, "entrypoint"), ret);
+	if (command->n == 0)
+		add_strings(json_object_get(row->config, "cmd"), ret);
+	for (size_t i = 0; i < command->n; i++)
+		strv_add(ret, command->v[i]);
+}
+
+const char *sandbox_shell(const struct sandbox_row *row)
+{
+	const char *shell = json_string_value(json_object_get(row->config, "shell"));
+
+	return shell ? shell : DEFAULT_SHELL;
+}
+
+/* --- creating ------------------------------------------------------------------------------ */
+
+static int get_image(struct cli *cli, const struct sandbox_options *o, const char *image,
+		     json_t **ret, struct err *e)
+{
+	struct image_row row;
+
+	if (o->pull && strcmp(o->pull, "always") == 0)
+		return image_pull(cli, image, o->insecure, false, o->quiet, ret, e);
+	if (image_find(cli, image, &row, e) == 0) {
+		*ret = json_incref(row.record);
+		image_row_release(&row);
+		return 0;
+	}
+	if (e->code != ERR_NOT_FOUND)
+		return -1;
+	if (o->pull && strcmp(o->pull, "never") == 0)
+		return err_set(e, ERR_NOT_FOUND, "image error: image not cached: %s", image);
+	return image_pull(cli, image, o->insecure, false, o->quiet, ret, e);
+}
+
+static int make_root_from_dir(struct cli *cli, const char *dir, const struct sandbox_row *row,
+			      struct err *e)
+{
+	_cleanup_free_ char *out = home_path(&cli->home, "sandboxes/%s/root.erofs", row->name);
+
+	return image_from_dir(cli, dir, out, e);
+}
+
+int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char *image,
+		   bool ephemeral, struct sandbox_row *ret, int *ret_lock, struct err *e)
+{
+	json_t *record = NULL, *config;
+	bool from_dir = image_is_path(image);
+	int r;
+
+	/* Found out before the image is pulled, though only the insertion decides. */
+	if (o->name && sandboxes_get(&cli->db, &cli->home, o->name, ret, e) == 0) {
+		sandbox_row_release(ret);
+		return err_set(e, ERR_EXISTS, "sandbox already exists: %s", o->name);
+	}
+	if (!from_dir && get_image(cli, o, image, &record, e) < 0)
+		return -1;
+	config = build_config(o, record);
+	json_decref(record);
+	if (!config)
+		return err_set(e, ERR_INVALID, "options must be valid UTF-8");
+	r = sandboxes_create(&cli->db, &cli->home, o->name, image, ephemeral, config, ret, ret_lock,
+			     e);
+	json_decref(config);
+	if (r == 0 && from_dir && make_root_from_dir(cli, image, ret, e) < 0) {
+		sandbox_discard(cli, ret, ret_lock);
+		sandbox_row_release(ret);
+		r = -1;
+	}
+	return r;
+}
+
+void sandbox_discard(struct cli *cli, const struct sandbox_row *row, int *lock_fd)
+{
+	sandboxes_delete(&cli->db, &cli->home, row, NULL);
+	close_fd(lock_fd);
+}
+
+/* --- starting ------------------------------------------------------------------------------ */
+
+static int image_files(struct cli *cli, const struct sandbox_row *row, struct strv *ret,
+		       struct err *e)
+{
+	json_t *disk, *item;
+	size_t i;
+
+	if (json_is_null(json_object_get(row->config, "image"))) {
+		strv_take(ret, home_path(&cli->home, "sandboxes/%s/root.erofs", row->name));
+		return 0;
+	}
+	disk = json_object_get(json_object_get(row->config, "image"), "disk");
+	json_array_foreach (disk, i, item) {
+		char *path = home_path(&cli->home, "cache/%s", json_string_value(item));
+
+		strv_take(ret, path);
+		if (access(path, R_OK) < 0) {
+			err_sys(e, errno, "image content is missing: '%s'", path);
+			return err_hint(e, "pull the image again: msb pull -f %s", row->image);
+		}
+	}
+	if (ret->n == 0)
+		return err_set(e, ERR_CORRUPT, "damaged image record of '%s'", row->image);
+	return 0;
+}
+
+static void boot_strings(const struct sandbox_row *row, struct boot_config *boot)
+{
+	const char *workdir = json_string_value(json_object_get(row->config, "workdir"));
+	const char *user = json_string_value(json_object_get(row->config, "user"));
+	const char *hostname = json_string_value(json_object_get(row->config, "hostname"));
+
+	boot->hostname = xstrndup(hostname ? hostname : row->name, HOSTNAME_MAX);
+	boot->workdir = workdir ? xstrdup(workdir) : NULL;
+	boot->user = user ? xstrdup(user) : NULL;
+	boot->image_disk = xstrdup(IMAGE_DISK_NAME);
+	boot->upper_disk = xstrdup(UPPER_DISK_NAME);
+	boot->upper_size = UPPER_SIZE;
+	add_strings(json_object_get(row->config, "env"), &boot->env);
+}
+
+static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attached,
+		      const struct exec_request *workload, const char *log_level,
+		      struct launch_spec *s, struct err *e)
+{
+	json_t *item;
+	size_t i;
+
+	boot_strings(row, &s->boot);
+	json_array_foreach (json_object_get(row->config, "tmpfs"), i, item) {
+		const char *path = NULL;
+		json_int_t size = 0;
+
+		if (json_unpack(item, "{s:s, s:I}", "path", &path, "size", &size) < 0 ||
+		    s->boot.n_tmpfs == BOOT_TMPFS_MAX)
+			return err_set(e, ERR_CORRUPT, "damaged configuration of '%s'", row->name);
+		s->boot.tmpfs[s->boot.n_tmpfs++] =
+			(struct boot_tmpfs){.path = xstrdup(path), .size = (uint64_t)size};
+	}
+	s->name = xstrdup(row->name);
+	s->sandbox_dir = sandbox_dir(&cli->home, row->name);
+	s->run_dir = sandbox_run_dir(&cli->home, row->id);
+	s->ephemeral = row->ephemeral;
+	s->attached = attached;
+	s->cpus = (unsigned)json_integer_value(json_object_get(row->config, "cpus"));
+	s->memory_mib = (unsigned)json_integer_value(json_object_get(row->config, "memory_mib"));
+	s->log_level = log_level ? xstrdup(log_level) : NULL;
+	if (workload) {
+		/* A copy by way of its wire form. */
+		json_t *j = exec_request_to_json(workload);
+		int r = exec_request_from_json(j, &s->workload, e);
+
+		json_decref(j);
+		if (r < 0)
+			return -1;
+		s->has_workload = true;
+	}
+	if (machine_choose(json_string_value(json_object_get(row->config, "machine")), true,
+			   &s->machine, &s->qemu, e) < 0)
+		return -1;
+	return image_files(cli, row, &s->image_files, e);
+}
+
+int sandbox_start(struct cli *cli, const struct sandbox_row *row, int lock_fd, bool attached,
+		  const struct exec_request *workload, const char *log_level, struct launch *ret,
+		  struct err *e)
+{
+	struct launch_spec spec = {0};
+	int r = build_spec(cli, row, attached, workload, log_level, &spec, e);
+
+	if (r == 0)
+		r = sandboxes_set_status(&cli->db, row, SANDBOX_RUNNING, NULL, e);
+	if (r == 0) {
+		r = launch_start(&cli->home, row, lock_fd, &spec, ret, e);
+		if (r < 0)
+			sandboxes_set_status(&cli->db, row, SANDBOX_FAILED, e->msg, NULL);
+	}
+	launch_spec_release(&spec);
+	return r;
+}

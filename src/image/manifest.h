@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The JSON documents of an image: manifest, index (manifest list) and config, of the OCI image
+ * format and of Docker's schema 2. Only what is used is looked at; the documents themselves are
+ * kept byte for byte, so that their digests stay right.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "image/digest.h"
+
+#include <jansson.h>
+
+#define MANIFEST_MAX	    (4 * MIB) /* bytes of any document */
+#define MANIFEST_LAYERS_MAX 512
+/* What a virtual machine takes as parts of one disk. */
+#define IMAGE_PARTS_MAX 128
+
+#define MEDIA_OCI_INDEX	     "application/vnd.oci.image.index.v1+json"
+#define MEDIA_OCI_MANIFEST   "application/vnd.oci.image.manifest.v1+json"
+#define MEDIA_OCI_CONFIG     "application/vnd.oci.image.config.v1+json"
+#define MEDIA_OCI_LAYER	     "application/vnd.oci.image.layer.v1.tar"
+#define MEDIA_DOCKER_LIST    "application/vnd.docker.distribution.manifest.list.v2+json"
+#define MEDIA_DOCKER_SCHEMA2 "application/vnd.docker.distribution.manifest.v2+json"
+
+struct descriptor {
+	struct digest digest;
+	uint64_t size;
+	char *media_type;
+	/* In an index only; may be NULL. */
+	char *os, *architecture;
+	char *name; /* of the annotations that say what the image is called */
+	bool name_is_tag; /* only its tag */
+};
+
+struct manifest {
+	bool is_index;
+	struct descriptor config;
+	struct descriptor *items; /* layers, lowest first; of an index, manifests */
+	size_t n_items;
+};
+
+struct image_config {
+	json_t *json;
+	struct digest *diff_ids;
+	size_t n_diff_ids;
+	const char *architecture, *os, *created; /* NULL when absent */
+};
+
+/* 0, or -1 with ERR_CORRUPT for nonsense or ERR_UNSUPPORTED for what is no container image. */
+int manifest_parse(const char *text, size_t len, struct manifest *ret, struct err *e);
+void manifest_release(struct manifest *m);
+
+/*
+ * The entry of an index for a platform such as linux/amd64; NULL with ERR_NOT_FOUND that says
+ * what there is.
+ */
+const struct descriptor *manifest_select(const struct manifest *index, const char *os,
+					 const char *architecture, struct err *e);
+
+int image_config_parse(const char *text, size_t len, struct image_config *ret, struct err *e);
+void image_config_release(struct image_config *c);
+
+/* The architecture of this machine as images call it. */
+const char *manifest_host_architecture(void);

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/message.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* --- small typed readers ------------------------------------------------------------------- */
+
+static int bad_field(struct err *e, const char *key, const char *want)
+{
+	return err_set(e, ERR_INVALID, "malformed message: '%s' must be %s", key, want);
+}
+
+/* An absent or null string is NULL. */
+static int get_string(json_t *j, const char *key, char **ret, struct err *e)
+{
+	json_t *v = json_object_get(j, key);
+
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
+		return bad_field(e, key, "a string without NUL");
+	*ret = xstrdup(json_string_value(v));
+	return 0;
+}
+
+static int get_strings(json_t *j, const char *key, struct strv *ret, struct err *e)
+{
+	json_t *v = json_object_get(j, key), *item;
+	size_t i;
+
+	if (!v)
+		return 0;
+	if (!json_is_array(v) || json_array_size(v) > EXEC_ARGS_MAX)
+		return bad_field(e, key, "an array of strings");
+	json_array_foreach (v, i, item) {
+		if (!json_is_string(item) ||
+		    strlen(json_string_value(item)) != json_string_length(item))
+			return bad_field(e, key, "an array of strings without NUL");
+		strv_add(ret, json_string_value(item));
+	}
+	return 0;
+}
+
+static int get_bool(json_t *j, const char *key, bool *ret, struct err *e)
+{
+	json_t *v = json_object_get(j, key);
+
+	if (!v)
+		return 0;
+	if (!json_is_boolean(v))
+		return bad_field(e, key, "true or false");
+	*ret = json_is_true(v);
+	return 0;
+}
+
+static int get_u64(json_t *j, const char *key, uint64_t max, uint64_t *ret, struct err *e)
+{
+	json_t *v = json_object_get(j, key);
+
+	if (!v)
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 ||
+	    (uint64_t)json_integer_value(v) > max)
+		return bad_field(e, key, "a number in range");
+	*ret = (uint64_t)json_integer_value(v);
+	return 0;
+}
+
+static int get_limit(json_t *j, const char *key, uint64_t *ret, struct err *e)
+{
+	json_t *v = json_object_get(j, key);
+
+	if (json_is_string(v) && strcmp(json_string_value(v), "unlimited") == 0) {
+		*ret = RLIM_INFINITY;
+		return 0;
+	}
+	if (!v)
+		return bad_field(e, key, "a number or \"unlimited\"");
+	return get_u64(j, key, INT64_MAX, ret, e);
+}
+
+/* NULL when one of them is not UTF-8: none may get lost on the way. */
+static json_t *strings(const struct strv *sv)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < sv->n; i++) {
+		if (json_array_append_new(a, json_string(sv->v[i])) < 0) {
+			json_decref(a);
+			return NULL;
+		}
+	}
+	return a;
+}
+
+/* -1 when the string is not UTF-8, or there is no object. */
+static int set_string(json_t *j, const char *key, const char *s)
+{
+	return s ? json_object_set_new(j, key, json_string(s)) : 0;
+}
+
+static void set_u64(json_t *j, const char *key, uint64_t n)
+{
+	if (n)
+		json_object_set_new(j, key, json_integer((json_int_t)n));
+}
+
+static json_t *limit(uint64_t n)
+{
+	return n == RLIM_INFINITY ? json_string("unlimited") : json_integer((json_int_t)n);
+}
+
+/* --- exec ---------------------------------------------------------------------------------- */
+
+void exec_request_release(struct exec_request *r)
+{
+	strv_release(&r->argv);
+	strv_release(&r->env);
+	free(r->cwd);
+	free(r->user);
+	*r = (struct exec_request){0};
+}
+
+json_t *exec_request_to_json(const struct exec_request *r)
+{
+	json_t *j = json_pack("{s:s, s:o, s:o, s:b, s:b}", "op", "exec", "argv", strings(&r->argv),
+			      "env", strings(&r->env), "tty", r->tty, "stdin", r->has_stdin);
+
+	if (!j || set_string(j, "cwd", r->cwd) < 0 || set_string(j, "user", r->user) < 0) {
+		json_decref(j);
+		return NULL;
+	}
+	set_u64(j, "rows", r->rows);
+	set_u64(j, "cols", r->cols);
+	set_u64(j, "timeout_ms", r->timeout_ms);
+	if (r->n_rlimits) {
+		json_t *a = json_array();
+
+		for (size_t i = 0; i < r->n_rlimits; i++)
+			json_array_append_new(a, json_pack("{s:i, s:o, s:o}", "resource",
+							   r->rlimits[i].resource, "soft",
+							   limit(r->rlimits[i].soft), "hard",
+							   limit(r->rlimits[i].hard)));
+		json_object_set_new(j, "rlimits", a);
+	}
+	return j;
+}
+
+static int get_rlimits(json_t *j, struct exec_request *r, struct err *e)
+{
+	json_t *a = json_object_get(j, "rlimits"), *item;
+	size_t i;
+
+	if (!a)
+		return 0;
+	if (!json_is_array(a) || json_array_size(a) > EXEC_RLIMIT_MAX)
+		return bad_field(e, "rlimits", "a short array");
+	json_array_foreach (a, i, item) {
+		struct rlimit_spec *spec = &r->rlimits[r->n_rlimits++];
+		uint64_t resource = RLIM_NLIMITS;
+
+		if (get_u64(item, "resource", RLIM_NLIMITS - 1, &resource, e) < 0 ||
+		    get_limit(item, "soft", &spec->soft, e) < 0 ||
+		    get_limit(item, "hard", &spec->hard, e) < 0)
+			return -1;
+		if (resource == RLIM_NLIMITS)
+			return bad_field(e, "resource", "present");
+		spec->resource = (int)resource;
+	}
+	return 0;
+}
+
+int exec_request_from_json(json_t *j, struct exec_request *ret, struct err *e)
+{
+	struct exec_request r = {0};
+	uint64_t rows = 0, cols = 0;
+
+	if (get_strings(j, "argv", &r.argv, e) < 0 || get_strings(j, "env", &r.env, e) < 0 ||
+	    get_string(j, "cwd", &r.cwd, e) < 0 || get_string(j, "user", &r.user, e) < 0 ||
+	    get_bool(j, "tty", &r.tty, e) < 0 || get_bool(j, "stdin", &r.has_stdin, e) < 0 ||
+	    get_u64(j, "rows", UINT16_MAX, &rows, e) < 0 ||
+	    get_u64(j, "cols", UINT16_MAX, &cols, e) < 0 ||
+	    get_u64(j, "timeout_ms", INT64_MAX / 1000000, &r.timeout_ms, e) < 0 ||
+	    get_rlimits(j, &r, e) < 0)
+		goto fail;
+	if (r.argv.n == 0) {
+		bad_field(e, "argv", "a non-empty array");
+		goto fail;
+	}
+	for (size_t i = 0; i < r.env.n; i++) {
+		if (!strchr(r.env.v[i], '=')) {
+			bad_field(e, "env", "an array of K=V");
+			goto fail;
+		}
+	}
+	r.rows = (uint16_t)rows;
+	r.cols = (uint16_t)cols;
+	*ret = r;
+	return 0;
+fail:
+	exec_request_release(&r);
+	return -1;
+}
+
+json_t *exec_result_to_json(const struct exec_result *r)
+{
+	json_t *j = json_pack("{s:b, s:i}", "ok", 1, "exit_code", r->exit_code);
+
+	set_u64(j, "signal", (uint64_t)r->signal);
+	if (r->timed_out)
+		json_object_set_new(j, "timed_out", json_true());
+	return j;
+}
+
+int exec_result_from_json(json_t *j, struct exec_result *ret, struct err *e)
+{
+	uint64_t code = UINT64_MAX, sig = 0;
+	bool timed_out = false;
+
+	if (message_check(j, e) < 0 || get_u64(j, "exit_code", 255, &code, e) < 0 ||
+	    get_u64(j, "signal", 127, &sig, e) < 0 || get_bool(j, "timed_out", &timed_out, e) < 0)
+		return -1;
+	if (code == UINT64_MAX)
+		return bad_field(e, "exit_code", "present");
+	*ret = (struct exec_result){
+		.exit_code = (int)code,
+		.signal = (int)sig,
+		.timed_out = timed_out,
+	};
+	return 0;
+}
+
+/* --- boot ---------------------------------------------------------------------------------- */
+
+void boot_config_release(struct boot_config *c)
+{
+	free(c->hostname);
+	strv_release(&c->env);
+	free(c->workdir);
+	free(c->user);
+	free(c->image_disk);
+	free(c->upper_disk);
+	for (size_t i = 0; i < c->n_tmpfs; i++)
+		free(c->tmpfs[i].path);
+	*c = (struct boot_config){0};
+}
+
+json_t *boot_config_to_json(const struct boot_config *c)
+{
+	json_t *j = json_pack("{s:o}", "env", strings(&c->env));
+	json_t *tmpfs = json_array();
+
+	if (!j || set_string(j, "hostname", c->hostname) < 0 ||
+	    set_string(j, "workdir", c->workdir) < 0 || set_string(j, "user", c->user) < 0 ||
+	    set_string(j, "image_disk", c->image_disk) < 0 ||
+	    set_string(j, "upper_disk", c->upper_disk) < 0)
+		goto fail;
+	set_u64(j, "upper_size", c->upper_size);
+	set_u64(j, "time_ns", c->time_ns);
+	for (size_t i = 0; i < c->n_tmpfs; i++) {
+		json_t *t = json_pack("{s:s}", "path", c->tmpfs[i].path);
+
+		if (!t)
+			goto fail;
+		set_u64(t, "size", c->tmpfs[i].size);
+		json_array_append_new(tmpfs, t);
+	}
+	json_object_set_new(j, "tmpfs", tmpfs);
+	return j;
+fail:
+	json_decref(tmpfs);
+	json_decref(j);
+	return NULL;
+}
+
+static int get_tmpfs(json_t *j, struct boot_config *c, struct err *e)
+{
+	json_t *a = json_object_get(j, "tmpfs"), *item;
+	size_t i;
+
+	if (!a)
+		return 0;
+	if (!json_is_array(a) || json_array_size(a) > BOOT_TMPFS_MAX)
+		return bad_field(e, "tmpfs", "a short array");
+	json_array_foreach (a, i, item) {
+		struct boot_tmpfs *t = &c->tmpfs[c->n_tmpfs++];
+
+		if (get_string(item, "path", &t->path, e) < 0 ||
+		    get_u64(item, "size", INT64_MAX, &t->size, e) < 0)
+			return -1;
+		if (!t->path || t->path[0] != '/')
+			return bad_field(e, "path", "an absolute path");
+	}
+	return 0;
+}
+
+int boot_config_from_json(json_t *j, struct boot_config *ret, struct err *e)
+{
+	struct boot_config c = {0};
+
+	if (get_string(j, "hostname", &c.hostname, e) < 0 || get_strings(j, "env", &c.env, e) < 0 ||
+	    get_string(j, "workdir", &c.workdir, e) < 0 || get_string(j, "user", &c.user, e) < 0 ||
+	    get_string(j, "image_disk", &c.image_disk, e) < 0 ||
+	    get_string(j, "upper_disk", &c.upper_disk, e) < 0 ||
+	    get_u64(j, "upper_size", INT64_MAX, &c.upper_size, e) < 0 ||
+	    get_u64(j, "time_ns", INT64_MAX, &c.time_ns, e) < 0 || get_tmpfs(j, &c, e) < 0)
+		goto fail;
+	if (!c.image_disk || !c.upper_disk) {
+		err_set(e, ERR_INVALID, "malformed message: no root disks");
+		goto fail;
+	}
+	*ret = c;
+	return 0;
+fail:
+	boot_config_release(&c);
+	return -1;
+}
+
+/* --- envelopes ----------------------------------------------------------------------------- */
+
+json_t *message_parse(const void *data, size_t len, struct err *e)
+{
+	json_error_t je;
+	json_t *j = json_loadb(data, len, JSON_REJECT_DUPLICATES, &je);
+
+	if (!j) {
+		err_set(e, ERR_INVALID, "malformed message: %s", je.text);
+		return NULL;
+	}
+	if (!json_is_object(j)) {
+		json_decref(j);
+		err_set(e, ERR_INVALID, "malformed message: not an object");
+		return NULL;
+	}
+	return j;
+}
+
+json_t *message_ok(void)
+{
+	return json_pack("{s:b}", "ok", 1);
+}
+
+json_t *message_error(const struct err *e)
+{
+	json_t *error = json_pack("{s:s}", "code", err_code_name(e->code));
+
+	/* A message may quote bytes of an image or a guest that are not UTF-8. */
+	if (json_object_set_new(error, "message", json_string(e->msg)) < 0)
+		json_object_set_new(error, "message", json_string("(unprintable message)"));
+	if (e->hint[0])
+		json_object_set_new(error, "hint", json_string(e->hint));
+	return json_pack("{s:b, s:o}", "ok", 0, "error", error);
+}
+
+int message_check(json_t *result, struct err *e)
+{
+	const char *code = NULL, *message = NULL, *hint = NULL;
+
+	if (json_is_true(json_object_get(result, "ok")))
+		return 0;
+	if (json_unpack(result, "{s:{s?s, s?s, s?s}}", "error", "code", &code, "message", &message,
+			"hint", &hint) < 0)
+		return err_set(e, ERR_INTERNAL, "malformed answer");
+	err_set(e, err_code_from_name(code), "%s", message ? message : "failed without a reason");
+	if (hint)
+		err_hint(e, "%s", hint);
+	return -1;
+}
+
+int message_append(struct buf *b, uint8_t type, json_t *j)
+{
+	_cleanup_free_ char *s = json_dumps(j, JSON_COMPACT);
+
+	if (!s)
+		return -ENOMEM;
+	return frame_append(b, type, 0, s, strlen(s));
+}
+
+int message_write(int fd, uint8_t type, json_t *j)
+{
+	_cleanup_free_ char *s = json_dumps(j, JSON_COMPACT);
+
+	if (!s)
+		return -ENOMEM;
+	return frame_write(fd, type, 0, s, strlen(s));
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The JSON messages inside request, event and result frames, as structs. docs/protocol.md is the
+ * description; what is here is shared by the client (msb), the relay (msb-monitor) and the agent.
+ * Decoding is strict: unknown types, duplicate keys and values out of range are refused.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "proto/frame.h"
+
+#include <jansson.h>
+
+#define PROTOCOL_VERSION 1
+
+/* The agent listens for sessions on this vsock port, and the monitor for its first call home. */
+#define AGENT_VSOCK_PORT 1024
+
+#define EXEC_ARGS_MAX   4096
+#define EXEC_RLIMIT_MAX 16
+
+/* RLIM_INFINITY on the wire is the string "unlimited". */
+struct rlimit_spec {
+	int resource; /* RLIMIT_* */
+	uint64_t soft;
+	uint64_t hard;
+};
+
+/* Run a program in the guest. Strings are owned; see exec_request_release. */
+struct exec_request {
+	struct strv argv;
+	struct strv env; /* K=V, over the sandbox's own environment */
+	char *cwd;       /* NULL: the sandbox's working directory */
+	char *user;      /* NULL: the sandbox's user; else name, uid, uid:gid or name:group */
+	bool tty;
+	bool has_stdin;      /* false: standard input is /dev/null */
+	uint16_t rows;       /* of the terminal; 0: 24 */
+	uint16_t cols;       /* 0: 80 */
+	uint64_t timeout_ms; /* 0: none; then the whole process group is killed */
+	struct rlimit_spec rlimits[EXEC_RLIMIT_MAX];
+	size_t n_rlimits;
+};
+
+void exec_request_release(struct exec_request *r);
+/* Returns a new JSON object {"op": "exec", ...}, or NULL when a string is not UTF-8. */
+json_t *exec_request_to_json(const struct exec_request *r);
+/* Fills `ret` (zeroed first). 0, or -1 with the error set and nothing to release. */
+int exec_request_from_json(json_t *j, struct exec_request *ret, struct err *e);
+
+/* How a program ended. */
+struct exec_result {
+	int exit_code; /* 128 + signal when it was killed */
+	int signal;    /* 0: it exited by itself */
+	bool timed_out;
+};
+
+json_t *exec_result_to_json(const struct exec_result *r);
+/* Also takes an error result, which it turns into an error: 0 or -1. */
+int exec_result_from_json(json_t *j, struct exec_result *ret, struct err *e);
+
+#define BOOT_TMPFS_MAX 64
+
+/* A tmpfs that the agent mounts before anything runs. */
+struct boot_tmpfs {
+	char *path;
+	uint64_t size; /* bytes; 0: the kernel's default, half of the memory */
+};
+
+/* What the agent needs to know to make the sandbox's root and environment. */
+struct boot_config {
+	char *hostname;
+	struct strv env;     /* K=V of every program: image, then sandbox */
+	char *workdir;       /* NULL: / */
+	char *user;          /* NULL: root */
+	char *image_disk;    /* serial of the read-only EROFS disk */
+	char *upper_disk;    /* serial of the ext4 disk that takes the writes */
+	uint64_t upper_size; /* bytes: the file system is grown to this at first boot */
+	uint64_t time_ns;    /* host's CLOCK_REALTIME when sent; 0: leave the clock alone */
+	struct boot_tmpfs tmpfs[BOOT_TMPFS_MAX];
+	size_t n_tmpfs;
+};
+
+void boot_config_release(struct boot_config *c);
+/* NULL when a string is not UTF-8. */
+json_t *boot_config_to_json(const struct boot_config *c);
+int boot_config_from_json(json_t *j, struct boot_config *ret, struct err *e);
+
+/* Parses a JSON object strictly. NULL with the error set when it is none. */
+json_t *message_parse(const void *data, size_t len, struct err *e);
+/* {"ok": true} */
+json_t *message_ok(void);
+/* {"ok": false, "error": {"code": ..., "message": ..., "hint": ...}} */
+json_t *message_error(const struct err *e);
+/* 0 when the result says ok; -1 with its error taken over otherwise. */
+int message_check(json_t *result, struct err *e);
+
+/* Appends or writes a frame with the JSON in compact form. 0 or -errno. Does not take `j` over. */
+int message_append(struct buf *b, uint8_t type, json_t *j);
+int message_write(int fd, uint8_t type, json_t *j);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/launch.h"
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static int spawn_monitor(const struct launch_spec *spec, int launch_fd, int control_fd, int lock_fd,
+			 struct err *e)
+{
+	_cleanup_free_ char *program = program_relative_path("../lib/msb-monitor");
+	_cleanup_free_ char *log_path = xasprintf("%s/logs/runtime.log", spec->sandbox_dir);
+	_cleanup_close_ int log_fd = -1;
+	struct spawn s = {.path = program, .in = -1, .new_session = true};
+	struct strv argv = {0};
+	pid_t pid;
+
+	log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (log_fd < 0)
+		return err_sys(e, errno, "cannot open '%s'", log_path);
+	s.out = s.err = log_fd;
+	strv_add(&argv, "msb-monitor");
+	strv_take(&argv, xasprintf("--launch=%d", spawn_pass_fd(&s, launch_fd)));
+	strv_take(&argv, xasprintf("--control=%d", spawn_pass_fd(&s, control_fd)));
+	strv_take(&argv, xasprintf("--lock=%d", spawn_pass_fd(&s, lock_fd)));
+	s.argv = argv.v;
+	pid = spawn_run(&s);
+	strv_release(&argv);
+	if (pid < 0) {
+		err_sys(e, -pid, "cannot start '%s'", program);
+		return err_hint(e, "the installation is incomplete: run `make install` again");
+	}
+	return pid;
+}
+
+int launch_start(const struct home *h, const struct sandbox_row *row, int lock_fd,
+		 const struct launch_spec *spec, struct launch *ret, struct err *e)
+{
+	_cleanup_free_ char *run_path = sandbox_run_dir(h, row->id);
+	_cleanup_close_ int run_dir = -1, control_fd = -1, theirs = -1;
+	struct launch l = {.fd = -1};
+	json_t *request;
+	int fds[2], r;
+
+	run_dir = open(run_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (run_dir < 0)
+		return err_sys(e, errno, "cannot open '%s'", run_path);
+	control_fd = unix_listen_at(run_dir, "control.sock", 128);
+	if (control_fd < 0)
+		return err_sys(e, -control_fd, "cannot listen in '%s'", run_path);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return err_sys(e, errno, "cannot make a socket pair");
+	l.fd = fds[0];
+	theirs = fds[1];
+	buf_init(&l.in, FRAME_HEADER_LEN + 64 * KIB);
+	l.pid = spawn_monitor(spec, theirs, control_fd, lock_fd, e);
+	if (l.pid < 0) {
+		launch_release(&l);
+		return -1;
+	}
+	request = launch_spec_to_json(spec);
+	r = request ? message_write(l.fd, FRAME_REQUEST, request) : -EINVAL;
+	json_decref(request);
+	if (r < 0) {
+		launch_release(&l);
+		return err_sys(e, -r, "cannot send the launch spec");
+	}
+	*ret = l;
+	return 0;
+}
+
+int launch_wait_ready(struct launch *l, struct launch_times *ret, struct err *e)
+{
+	struct frame f;
+	json_int_t t[6] = {0};
+	json_t *j;
+	int r = frame_read(l->fd, &l->in, &f);
+
+	if (r <= 0) {
+		err_set(e, ERR_BOOT, "the sandbox's monitor ended unexpectedly");
+		return err_hint(e, "its log may say why: logs/runtime.log of the sandbox");
+	}
+	j = message_parse(f.payload, f.len, e);
+	if (!j)
+		return -1;
+	if (f.type == FRAME_RESULT) {
+		r = message_check(j, e);
+		if (r == 0)
+			r = err_set(e, ERR_INTERNAL, "unexpected answer of the monitor");
+	} else {
+		r = json_unpack(j, "{s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "times", "start", &t[0],
+				"spec", &t[1], "spawned", &t[2], "hello", &t[3], "ready", &t[4],
+				"agent_setup_ns", &t[5]);
+		if (r < 0)
+			err_set(e, ERR_INTERNAL, "unexpected answer of the monitor");
+	}
+	json_decref(j);
+	if (r == 0 && ret)
+		*ret = (struct launch_times){(uint64_t)t[0], (uint64_t)t[1], (uint64_t)t[2],
+					     (uint64_t)t[3], (uint64_t)t[4], (uint64_t)t[5]};
+	return r;
+}
+
+void launch_end(struct launch *l)
+{
+	char c;
+
+	if (l->fd < 0)
+		return;
+	shutdown(l->fd, SHUT_WR);
+	/* The monitor closes its end when everything is gone. */
+	while (read(l->fd, &c, 1) > 0 || errno == EINTR)
+		errno = 0;
+	spawn_wait(l->pid);
+	launch_release(l);
+}
+
+void launch_release(struct launch *l)
+{
+	close_fd(&l->fd);
+	buf_release(&l->in);
+}
+
+int control_connect(const struct home *h, const struct sandbox_row *row, struct err *e)
+{
+	_cleanup_free_ char *run_path = sandbox_run_dir(h, row->id);
+	_cleanup_close_ int run_dir = open(run_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = run_dir < 0 ? -errno : unix_connect_at(run_dir, "control.sock");
+
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return err_set(e, ERR_STATE, "sandbox is not running: %s", row->name);
+	if (fd < 0)
+		return err_sys(e, -fd, "cannot connect to sandbox '%s'", row->name);
+	return fd;
+}
+
+json_t *control_call(int fd, json_t *request, struct err *e)
+{
+	struct buf in;
+	struct frame f;
+	json_t *j = NULL;
+	int r = message_write(fd, FRAME_REQUEST, request);
+
+	buf_init(&in, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX);
+	if (r == 0)
+		r = frame_read(fd, &in, &f);
+	if (r < 0)
+		err_sys(e, -r, "cannot talk to the sandbox");
+	else if (r == 0)
+		err_set(e, ERR_STATE, "the sandbox hung up");
+	else
+		j = message_parse(f.payload, f.len, e);
+	if (j && message_check(j, e) < 0) {
+		json_decref(j);
+		j = NULL;
+	}
+	buf_release(&in);
+	return j;
+}

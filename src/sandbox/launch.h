@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The launcher's side: starting the monitor of a sandbox, waiting for it, talking to it. */
+#pragma once
+
+#include "sandbox/spec.h"
+#include "state/sandboxes.h"
+
+/* The launch connection. For an attached sandbox its closing is the sandbox's end. */
+struct launch {
+	int fd;
+	pid_t pid;
+	struct buf in;
+};
+
+/* What `ready` reports: CLOCK_MONOTONIC ns, except agent_setup_ns, which is a duration. */
+struct launch_times {
+	uint64_t start, spec, spawned, hello, ready, agent_setup_ns;
+};
+
+/*
+ * Starts the monitor of a sandbox whose run lock the caller holds. The monitor gets a copy of the
+ * lock's descriptor; the caller closes its own. Returns at once: 0, or -1 with nothing started.
+ */
+int launch_start(const struct home *h, const struct sandbox_row *row, int lock_fd,
+		 const struct launch_spec *spec, struct launch *ret, struct err *e);
+
+/* Waits until the sandbox is ready. 0, or -1 with the reason why it did not start. */
+int launch_wait_ready(struct launch *l, struct launch_times *ret, struct err *e);
+
+/* Ends an attached sandbox and waits until it is gone. */
+void launch_end(struct launch *l);
+/* Lets go of the connection; a sandbox that is not attached lives on. */
+void launch_release(struct launch *l);
+
+/* Connects to a running sandbox. A descriptor, or -1 with ERR_STATE when it does not answer. */
+int control_connect(const struct home *h, const struct sandbox_row *row, struct err *e);
+
+/* Sends one request and waits for its result, which the caller owns. NULL on an error. */
+json_t *control_call(int fd, json_t *request, struct err *e);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Log files of a sandbox with a bound on their size. A file is moved to NAME.1 (and NAME.1 to
+ * NAME.2 ...) when it is full, so that what a guest prints never fills the host's disk.
+ *
+ * exec.log has one JSON object a line:
+ *   {"t": RFC 3339, "s": "stdout" | "stderr" | "output" | "system", "id": session, "d": text,
+ *    "e": "b64" when d is base64 because the bytes are not UTF-8}
+ */
+#pragma once
+
+#include "base/buf.h"
+
+#include <sys/types.h>
+
+#define LOGFILE_SIZE_MAX (10 * MIB)
+#define LOGFILE_KEEP     3 /* full files kept besides the current one */
+
+struct logfile {
+	int dirfd; /* not owned */
+	char name[32];
+	int fd;
+	uint64_t size;
+};
+
+/* Opens NAME in a directory for appending. 0 or -errno. */
+int logfile_open(struct logfile *l, int dirfd, const char *name);
+void logfile_close(struct logfile *l);
+/* Appends bytes as they are. Errors are not reported: a full disk must not stop a sandbox. */
+void logfile_write(struct logfile *l, const void *data, size_t n);
+
+enum log_stream { LOG_STDOUT, LOG_STDERR, LOG_OUTPUT, LOG_SYSTEM, LOG_STREAM_COUNT };
+const char *log_stream_name(enum log_stream s);
+
+/* Appends an entry of exec.log; `session` 0 is left out. */
+void logfile_entry(struct logfile *l, enum log_stream s, uint64_t session, const void *data,
+		   size_t n);

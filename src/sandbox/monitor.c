@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * msb-monitor: the owner of one sandbox.
+ *
+ * Theory of operation. The launcher (msb) makes the run directory, takes its lock, listens on
+ * control.sock in it, and starts the monitor with three descriptors: one end of the launch
+ * connection, the listening socket and the lock. Clients may therefore connect before the monitor
+ * has even started; they wait in the socket's backlog. The lock is held by the open descriptor
+ * alone, so that it goes away with the monitor however that dies, and with it the claim that the
+ * sandbox runs.
+ *
+ * On the launch connection comes the launch spec; the monitor starts msb-vmm, answers the agent's
+ * call home, and reports `ready` (an event) or the failure (a result). If the spec says attached,
+ * the sandbox lives no longer than the launcher: end of file on the connection, be it by
+ * shutdown(2) or because the launcher was killed, ends the sandbox. The monitor closes its end
+ * only when everything is gone, which is how the launcher knows.
+ *
+ * Everything the monitor starts dies with it: msb-vmm asks the kernel to be killed when its
+ * parent ends, and does the same for what it starts. When the machine's process ends, whatever
+ * the reason, the monitor records how in end.json (or deletes an ephemeral sandbox), answers who
+ * waits, and exits. There is one loop, one thread, and no state that outlives the process except
+ * those files.
+ */
+#include "sandbox/monitor.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define READY_TIMEOUT_NS   (180 * NSEC_PER_SEC)
+#define OWNER_GONE_GRACE   2000 /* ms for a named sandbox to write its files */
+#define SHUTDOWN_GRACE_MAX 2000 /* ms for the guest's programs between TERM and KILL */
+
+static const char *const cause_texts[END_CAUSE_COUNT] = {
+	[END_NONE] = "unknown",
+	[END_REQUESTED] = "stop requested",
+	[END_COMPLETED] = "command completed",
+	[END_OWNER_GONE] = "the client that owned it ended",
+	[END_GUEST] = "the guest shut down",
+	[END_BOOT_FAILED] = "did not start",
+	[END_CRASHED] = "crashed",
+};
+
+void monitor_note(struct monitor *m, const char *fmt, ...)
+{
+	char text[600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	logfile_entry(&m->exec_log, LOG_SYSTEM, 0, text, strlen(text));
+}
+
+/* --- answering the launcher ---------------------------------------------------------------- */
+
+static json_t *stage_report(const struct monitor *m)
+{
+	const struct stage_times *t = &m->times;
+
+	return json_pack("{s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "event", "ready",
+			 "machine", machine_kind_name(m->spec.machine), "times", "start",
+			 (json_int_t)t->start, "spec", (json_int_t)t->spec, "spawned",
+			 (json_int_t)t->spawned, "hello", (json_int_t)t->hello, "ready",
+			 (json_int_t)t->ready, "agent_setup_ns", (json_int_t)t->agent_setup_ns);
+}
+
+static void answer_launcher(struct monitor *m, uint8_t type, json_t *j)
+{
+	if (!m->launch_answered && m->launch_fd >= 0)
+		message_write(m->launch_fd, type, j);
+	m->launch_answered = true;
+	json_decref(j);
+}
+
+/* --- ending -------------------------------------------------------------------------------- */
+
+static void set_cause(struct monitor *m, enum end_cause cause)
+{
+	if (m->cause == END_NONE)
+		m->cause = cause;
+}
+
+static void on_deadline(struct timer *t)
+{
+	struct monitor *m = container_of(t, struct monitor, deadline);
+
+	if (m->state == MONITOR_BOOTING)
+		monitor_boot_failed(m, "the guest did not come up within %d s",
+				    (int)(READY_TIMEOUT_NS / NSEC_PER_SEC));
+	else
+		vmm_kill(m);
+}
+
+void monitor_boot_failed(struct monitor *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (m->state != MONITOR_BOOTING && m->state != MONITOR_LAUNCHING)
+		return;
+	va_start(ap, fmt);
+	if (m->cause == END_NONE)
+		vsnprintf(m->end_text, sizeof(m->end_text), fmt, ap);
+	va_end(ap);
+	set_cause(m, END_BOOT_FAILED);
+	m->state = MONITOR_STOPPING;
+	vmm_kill(m);
+}
+
+void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
+{
+	uint64_t deadline = clock_mono_ns() + grace_ms * NSEC_PER_MSEC;
+	bool asked = m->state == MONITOR_STOPPING;
+
+	set_cause(m, cause);
+	/* Nothing of an ephemeral sandbox is kept, so there is nothing to write out first. */
+	if (grace_ms == 0 || m->spec.ephemeral || m->state != MONITOR_READY) {
+		if (!asked || grace_ms == 0)
+			vmm_kill(m);
+		else if (deadline < m->deadline.deadline)
+			timer_set(m->loop, &m->deadline, deadline);
+		m->state = MONITOR_STOPPING;
+		return;
+	}
+	m->state = MONITOR_STOPPING;
+	timer_set(m->loop, &m->deadline, deadline);
+	session_send_shutdown(m, MIN(grace_ms, (uint64_t)SHUTDOWN_GRACE_MAX));
+}
+
+/* How a run that was not ended by us came to its end, from the machine's last words. */
+static void judge_end(struct monitor *m, int status)
+{
+	const char *end = m->vmm.end;
+
+	if (m->cause != END_NONE)
+		return;
+	if (m->state == MONITOR_BOOTING) {
+		m->cause = END_BOOT_FAILED;
+		if (str_starts_with(end, "panic"))
+			snprintf(m->end_text, sizeof(m->end_text), "the guest kernel panicked");
+		else if (str_starts_with(end, "error "))
+			snprintf(m->end_text, sizeof(m->end_text), "%s", end + 6);
+		else
+			snprintf(m->end_text, sizeof(m->end_text),
+				 "the machine ended while booting");
+	} else if (str_starts_with(end, "reboot") || str_starts_with(end, "shutdown")) {
+		m->cause = END_GUEST;
+	} else {
+		m->cause = END_CRASHED;
+		if (*end)
+			snprintf(m->end_text, sizeof(m->end_text), "%s", end);
+		else if (WIFSIGNALED(status))
+			snprintf(m->end_text, sizeof(m->end_text),
+				 "the machine's process was killed by signal %d", WTERMSIG(status));
+	}
+}
+
+static void write_end(struct monitor *m)
+{
+	const char *status = m->cause == END_BOOT_FAILED ? "Failed"
+			     : m->cause == END_CRASHED   ? "Crashed"
+							 : "Stopped";
+	_cleanup_free_ char *text = NULL;
+	char when[RFC3339_LEN];
+	json_t *j;
+
+	rfc3339_format(clock_real_ns(), when);
+	j = json_pack("{s:s, s:s, s:s}", "status", status, "reason",
+		      m->end_text[0] ? m->end_text : cause_texts[m->cause], "ended_at", when);
+	if (j && m->exit_code >= 0)
+		json_object_set_new(j, "exit_code", json_integer(m->exit_code));
+	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	if (text)
+		write_file_atomic(m->sandbox_dir, "end.json", text, strlen(text), 0600);
+	json_decref(j);
+}
+
+static void remove_files(struct monitor *m)
+{
+	unlinkat(m->run_dir, "control.sock", 0);
+	unlinkat(m->run_dir, "vsock.sock", 0);
+	if (m->spec.ephemeral) {
+		remove_tree(AT_FDCWD, m->spec.sandbox_dir);
+		remove_tree(AT_FDCWD, m->spec.run_dir);
+	}
+}
+
+void monitor_ended(struct monitor *m, int status)
+{
+	judge_end(m, status);
+	/* What the machine started is killed with it; it must be gone before we say so. */
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+	if (m->cause == END_BOOT_FAILED) {
+		struct err e;
+
+		err_set(&e, ERR_BOOT, "%s", m->end_text[0] ? m->end_text : "did not start");
+		monitor_note(m, "boot failed: %s", e.msg);
+		answer_launcher(m, FRAME_RESULT, message_error(&e));
+	}
+	monitor_note(m, "--- sandbox stopped ---");
+	if (!m->spec.ephemeral)
+		write_end(m);
+	remove_files(m);
+	sessions_finish(m);
+	loop_stop(m->loop);
+}
+
+/* --- starting ------------------------------------------------------------------------------ */
+
+void monitor_ready(struct monitor *m)
+{
+	m->times.ready = clock_mono_ns();
+	m->state = MONITOR_READY;
+	timer_cancel(m->loop, &m->deadline);
+	answer_launcher(m, FRAME_EVENT, stage_report(m));
+	sessions_agent_ready(m);
+	if (m->spec.has_workload)
+		session_start_workload(m);
+}
+
+static int open_directories(struct monitor *m, struct err *e)
+{
+	m->sandbox_dir = open(m->spec.sandbox_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	m->run_dir = open(m->spec.run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->sandbox_dir >= 0)
+		m->logs_dir = openat(m->sandbox_dir, "logs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->sandbox_dir < 0 || m->run_dir < 0 || m->logs_dir < 0)
+		return err_sys(e, errno, "cannot open the sandbox's directories");
+	unlinkat(m->sandbox_dir, "end.json", 0);
+	if (logfile_open(&m->exec_log, m->logs_dir, "exec.log") < 0 ||
+	    logfile_open(&m->kernel_log, m->logs_dir, "kernel.log") < 0)
+		return err_sys(e, errno, "cannot open the sandbox's logs");
+	return 0;
+}
+
+static int start(struct monitor *m, struct err *e)
+{
+	m->times.spec = clock_mono_ns();
+	if (open_directories(m, e) < 0 || boot_listen(m, e) < 0 || vmm_start(m, e) < 0)
+		return -1;
+	m->state = MONITOR_BOOTING;
+	m->deadline.fn = on_deadline;
+	timer_set(m->loop, &m->deadline, clock_mono_ns() + READY_TIMEOUT_NS);
+	monitor_note(m, "--- sandbox started ---");
+	return 0;
+}
+
+/* Reports a failure to start anything and ends. */
+static void launch_failed(struct monitor *m, struct err *e)
+{
+	snprintf(m->end_text, sizeof(m->end_text), "%s", e->msg);
+	set_cause(m, END_BOOT_FAILED);
+	log_error("%s", e->msg);
+	answer_launcher(m, FRAME_RESULT, message_error(e));
+	if (m->vmm.pid > 0) {
+		m->state = MONITOR_STOPPING;
+		vmm_kill(m);
+		waitpid(m->vmm.pid, NULL, 0);
+		m->vmm.pid = 0;
+	}
+	if (m->spec.sandbox_dir && !m->spec.ephemeral && m->sandbox_dir >= 0)
+		write_end(m);
+	if (m->spec.sandbox_dir && m->run_dir >= 0)
+		remove_files(m);
+	sessions_finish(m);
+	loop_stop(m->loop);
+}
+
+static void handle_launch(struct monitor *m, const struct frame *f)
+{
+	struct err e = {0};
+	json_t *j = f->type == FRAME_REQUEST ? message_parse(f->payload, f->len, &e) : NULL;
+	int r = j ? launch_spec_from_json(j, &m->spec, &e) : -1;
+
+	json_decref(j);
+	if (r == 0 && m->spec.log_level) {
+		enum log_level level;
+
+		if (log_level_parse(m->spec.log_level, &level) == 0)
+			log_setup("msb-monitor", level);
+	}
+	if (r < 0 || start(m, &e) < 0)
+		launch_failed(m, &e);
+}
+
+static void owner_gone(struct monitor *m)
+{
+	loop_del(m->loop, &m->launch_ev);
+	if (m->state == MONITOR_LAUNCHING)
+		loop_stop(m->loop); /* killed before it could say what to run */
+	else if (m->spec.attached)
+		monitor_stop(m, END_OWNER_GONE, OWNER_GONE_GRACE);
+}
+
+static void on_launch(struct ev *ev, uint32_t events)
+{
+	struct monitor *m = container_of(ev, struct monitor, launch_ev);
+	uint8_t *p = buf_reserve(&m->launch_in, 16 * KIB);
+	ssize_t n = p ? read(ev->fd, p, 16 * KIB) : 0;
+	struct frame f;
+	int r;
+
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n <= 0) {
+		owner_gone(m);
+		return;
+	}
+	buf_commit(&m->launch_in, (size_t)n);
+	if (m->state != MONITOR_LAUNCHING) {
+		buf_consume(&m->launch_in, buf_len(&m->launch_in));
+		return;
+	}
+	r = frame_peek(&m->launch_in, &f);
+	if (r > 0) {
+		handle_launch(m, &f);
+		buf_release(&m->launch_in);
+	} else if (r < 0) {
+		owner_gone(m);
+	}
+}
+
+static void on_control(struct ev *ev, uint32_t events)
+{
+	struct monitor *m = container_of(ev, struct monitor, control_ev);
+	int fd = accept4(ev->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		session_accept(m, fd);
+}
+
+/* --- main ---------------------------------------------------------------------------------- */
+
+static int parse_fd(const char *arg, const char *option, int *ret)
+{
+	uint64_t fd;
+
+	if (!str_starts_with(arg, option))
+		return 0;
+	if (parse_u64(arg + strlen(option), 1 << 20, &fd) < 0 || fcntl((int)fd, F_GETFD) < 0)
+		return -1;
+	*ret = (int)fd;
+	fd_set_cloexec(*ret, true);
+	return 1;
+}
+
+static int run(struct monitor *m)
+{
+	m->launch_ev = (struct ev){.fd = m->launch_fd, .fn = on_launch};
+	m->control_ev = (struct ev){.fd = m->control_fd, .fn = on_control};
+	buf_init(&m->launch_in, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + 16 * KIB);
+	m->loop = loop_new();
+	if (!m->loop || loop_add(m->loop, &m->launch_ev, EPOLLIN) < 0 ||
+	    loop_add(m->loop, &m->control_ev, EPOLLIN) < 0 || loop_run(m->loop) < 0) {
+		log_error("event loop: %s", strerror(errno));
+		return 1;
+	}
+	return m->cause == END_BOOT_FAILED || m->cause == END_CRASHED;
+}
+
+int main(int argc, char **argv)
+{
+	struct monitor m = {
+		.exit_code = -1,
+		.launch_fd = -1,
+		.control_fd = -1,
+		.sandbox_dir = -1,
+		.logs_dir = -1,
+		.run_dir = -1,
+		.boot = {.listen_fd = -1, .fd = -1},
+		.vmm = {.pidfd = -1, .events_fd = -1, .console_fd = -1},
+		.times.start = clock_mono_ns(),
+		.exec_log.fd = -1,
+		.kernel_log.fd = -1,
+	};
+	int lock_fd = -1, status;
+
+	log_setup("msb-monitor", LOG_WARN);
+	for (int i = 1; i < argc; i++) {
+		if (parse_fd(argv[i], "--launch=", &m.launch_fd) <= 0 &&
+		    parse_fd(argv[i], "--control=", &m.control_fd) <= 0 &&
+		    parse_fd(argv[i], "--lock=", &lock_fd) <= 0) {
+			fprintf(stderr, "msb-monitor: error: bad argument '%s'\n", argv[i]);
+			return 2;
+		}
+	}
+	if (m.launch_fd < 0 || m.control_fd < 0 || lock_fd < 0) {
+		fputs("msb-monitor: error: this program is started by msb\n", stderr);
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	/* What msb-vmm leaves behind becomes our child, so that we can wait for its end. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	prctl(PR_SET_DUMPABLE, 0);
+	status = run(&m);
+	vmm_release(&m);
+	boot_release(&m);
+	logfile_close(&m.exec_log);
+	logfile_close(&m.kernel_log);
+	launch_spec_release(&m.spec);
+	buf_release(&m.launch_in);
+	loop_free(m.loop);
+	return status; /* exiting closes the launch connection and gives up the lock */
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of msb-monitor share. Theory of operation: monitor.c. */
+#pragma once
+
+#include "base/loop.h"
+#include "sandbox/logfile.h"
+#include "sandbox/spec.h"
+
+struct monitor;
+
+enum monitor_state {
+	MONITOR_LAUNCHING, /* waiting for the spec */
+	MONITOR_BOOTING,   /* the machine runs, the agent has not reported ready */
+	MONITOR_READY,
+	MONITOR_STOPPING, /* the guest was asked to shut down, or was killed */
+	MONITOR_STATE_COUNT
+};
+
+/* Why the machine ends; the first cause wins. */
+enum end_cause {
+	END_NONE,
+	END_REQUESTED,  /* msb stop */
+	END_COMPLETED,  /* the workload ended */
+	END_OWNER_GONE, /* the attached launcher closed its connection */
+	END_GUEST,      /* the guest rebooted or powered off by itself */
+	END_BOOT_FAILED,
+	END_CRASHED,
+	END_CAUSE_COUNT
+};
+
+/* CLOCK_MONOTONIC of the stages of a start. */
+struct stage_times {
+	uint64_t start;   /* main() */
+	uint64_t spec;    /* launch spec received */
+	uint64_t spawned; /* vmm started */
+	uint64_t hello;   /* the agent called home: the kernel is up */
+	uint64_t ready;   /* the root and environment stand */
+	uint64_t agent_setup_ns;
+};
+
+/* One client's operation, relayed to the agent; see monitor_session.c. */
+struct session {
+	struct session *next;
+	struct monitor *m;
+	uint64_t id;
+	int state;
+	bool is_exec;
+	bool is_workload;
+	bool tty;
+	int client_fd; /* -1: a request of the monitor's own */
+	int agent_fd;
+	struct ev client_ev, agent_ev;
+	struct buf to_agent, to_client;
+	bool agent_done; /* nothing more comes from the agent */
+	/* Finds frames in the agent's byte stream for the log. */
+	struct {
+		uint8_t header[FRAME_HEADER_LEN];
+		size_t have;
+		uint8_t type;
+		uint32_t left;
+		struct buf result; /* a result frame's payload */
+	} tap;
+};
+
+/* The conversation in which the agent gets its boot configuration; see monitor_boot.c. */
+struct boot_call {
+	int listen_fd, fd;
+	struct ev listen_ev, ev;
+	struct buf in;
+	bool configured;
+};
+
+/* The machine's process; see monitor_vmm.c. */
+struct vmm {
+	pid_t pid;
+	int pidfd, events_fd, console_fd;
+	struct ev pid_ev, events_ev, console_ev;
+	struct buf events;
+	char end[1024]; /* text of its "end" event */
+};
+
+struct monitor {
+	struct loop *loop;
+	struct launch_spec spec;
+	enum monitor_state state;
+	enum end_cause cause;
+	char end_text[1024];
+	int exit_code; /* of the workload; -1: none */
+	struct stage_times times;
+
+	int launch_fd, control_fd;
+	struct ev launch_ev, control_ev;
+	struct buf launch_in;
+	bool launch_answered;
+
+	int sandbox_dir, logs_dir, run_dir;
+	struct logfile exec_log, kernel_log;
+	struct boot_call boot;
+	struct vmm vmm;
+	struct session *sessions;
+	uint64_t next_session;
+	struct timer deadline; /* of booting, then of stopping */
+};
+
+/* --- monitor.c --- */
+/* Ends the sandbox: asks the guest to shut down within `grace_ms`, or kills it at once for 0. */
+void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms);
+/* The agent is there: tells the launcher and lets waiting sessions go on. */
+void monitor_ready(struct monitor *m);
+/* The machine's process has ended: records how, cleans up and leaves the loop. */
+void monitor_ended(struct monitor *m, int status);
+/* Booting has gone wrong for the reason given. */
+void monitor_boot_failed(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
+/* A system line in exec.log. */
+void monitor_note(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
+
+/* --- monitor_vmm.c --- */
+/* Opens disks and starts msb-vmm. 0 or -1. */
+int vmm_start(struct monitor *m, struct err *e);
+void vmm_kill(struct monitor *m);
+void vmm_release(struct monitor *m);
+
+/* --- monitor_boot.c --- */
+int boot_listen(struct monitor *m, struct err *e);
+void boot_release(struct monitor *m);
+
+/* --- monitor_session.c --- */
+/* Takes over a client's connection. */
+void session_accept(struct monitor *m, int client_fd);
+/* Runs the workload of the spec. */
+void session_start_workload(struct monitor *m);
+/* Lets sessions that wait for the agent go on. */
+void sessions_agent_ready(struct monitor *m);
+/* Sends a request of the monitor's own to the agent; the answer ends it. */
+void session_send_shutdown(struct monitor *m, uint64_t grace_ms);
+/* Answers all that are open with an error, or with ok those that wait for the end. */
+void sessions_finish(struct monitor *m);
+
+/* --- upper.c --- */
+/*
+ * Opens the writable disk: the sandbox's upper.ext4, made from the template if it is not there,
+ * or for an ephemeral sandbox a copy of the template without a name. A descriptor, or -1.
+ */
+int upper_open(int sandbox_dir, bool ephemeral, const char *template_path, struct err *e);

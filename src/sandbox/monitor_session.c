@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions: one per client connection, one operation each. The monitor reads the request, which
+ * is either its own business (status, stop) or the agent's; then it opens a connection to the
+ * agent for this session alone and passes bytes both ways without re-encoding them. What a program
+ * prints is found in the passing stream and logged. A slow client fills only its own buffers.
+ *
+ *   REQUEST --> WAITING --> CONNECTING --> RELAY --> freed
+ *      |       (agent not    (CONNECT sent,   |
+ *      |        ready yet)    OK awaited)     +--> the agent is done: flush, close
+ *      +--> STOP_WAIT (answered when the machine has ended)
+ */
+#include "sandbox/monitor.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum session_state {
+	SESSION_REQUEST,
+	SESSION_WAITING,
+	SESSION_CONNECTING,
+	SESSION_RELAY,
+	SESSION_STOP_WAIT
+};
+
+#define SESSIONS_MAX     1024
+#define READ_CHUNK       ((size_t)128 << 10)
+#define BUFFERED_MAX     ((size_t)256 << 10) /* stop reading above this */
+#define STOP_DEFAULT_MS  10000
+#define RESULT_FRAME_MAX ((size_t)64 << 10)
+
+static void session_free(struct session *s)
+{
+	struct monitor *m = s->m;
+	struct session **p = &m->sessions;
+
+	while (*p != s)
+		p = &(*p)->next;
+	*p = s->next;
+	loop_del(m->loop, &s->client_ev);
+	loop_del(m->loop, &s->agent_ev);
+	close_fd(&s->client_fd);
+	close_fd(&s->agent_fd);
+	buf_release(&s->to_agent);
+	buf_release(&s->to_client);
+	buf_release(&s->tap.result);
+	free(s);
+}
+
+/* Writes as much as the socket takes. False when the peer is gone. */
+static bool flush(int fd, struct buf *b)
+{
+	while (buf_len(b)) {
+		ssize_t n = send(fd, buf_data(b), buf_len(b), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN;
+		buf_consume(b, (size_t)n);
+	}
+	return true;
+}
+
+/* Asks for exactly the events that can make progress. */
+static void update_events(struct session *s)
+{
+	uint32_t client = 0, agent = 0;
+
+	if (s->state != SESSION_STOP_WAIT && buf_len(&s->to_agent) < BUFFERED_MAX)
+		client |= EPOLLIN;
+	if (buf_len(&s->to_client))
+		client |= EPOLLOUT;
+	if (!s->agent_done && buf_len(&s->to_client) < BUFFERED_MAX)
+		agent |= EPOLLIN;
+	if (s->state == SESSION_RELAY && buf_len(&s->to_agent))
+		agent |= EPOLLOUT;
+	loop_mod(s->m->loop, &s->client_ev, client);
+	loop_mod(s->m->loop, &s->agent_ev, agent);
+}
+
+/* Sends an answer of the monitor's own and ends the session; takes `result` over. */
+static void answer(struct session *s, json_t *result)
+{
+	if (s->client_fd >= 0) {
+		fd_set_nonblock(s->client_fd, false);
+		message_append(&s->to_client, FRAME_RESULT, result);
+		flush(s->client_fd, &s->to_client);
+	}
+	json_decref(result);
+	session_free(s);
+}
+
+static void answer_error(struct session *s, enum err_code code, const char *msg)
+{
+	struct err e;
+
+	err_set(&e, code, "%s", msg);
+	answer(s, message_error(&e));
+}
+
+/* --- the log tap --------------------------------------------------------------------------- */
+
+static void tap_payload(struct session *s, const uint8_t *data, size_t n)
+{
+	struct monitor *m = s->m;
+
+	switch (s->tap.type) {
+	case FRAME_STDOUT:
+		logfile_entry(&m->exec_log, s->tty ? LOG_OUTPUT : LOG_STDOUT, s->id, data, n);
+		break;
+	case FRAME_STDERR:
+		logfile_entry(&m->exec_log, LOG_STDERR, s->id, data, n);
+		break;
+	case FRAME_RESULT:
+		if (s->is_workload)
+			buf_append(&s->tap.result, data, n);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Follows the frames in a piece of the agent's stream. False when it is malformed. */
+static bool tap(struct session *s, const uint8_t *data, size_t n)
+{
+	while (n) {
+		size_t take;
+
+		if (s->tap.left == 0) {
+			struct frame f;
+
+			take = MIN(n, FRAME_HEADER_LEN - s->tap.have);
+			memcpy(s->tap.header + s->tap.have, data, take);
+			s->tap.have += take;
+			data += take;
+			n -= take;
+			if (s->tap.have < FRAME_HEADER_LEN)
+				break;
+			if (frame_header_decode(s->tap.header, &f) < 0)
+				return false;
+			s->tap.have = 0;
+			s->tap.type = f.type;
+			s->tap.left = f.len;
+			continue;
+		}
+		take = MIN(n, s->tap.left);
+		tap_payload(s, data, take);
+		s->tap.left -= (uint32_t)take;
+		data += take;
+		n -= take;
+	}
+	return true;
+}
+
+/* --- the workload's end -------------------------------------------------------------------- */
+
+static void workload_ended(struct session *s)
+{
+	struct monitor *m = s->m;
+	struct exec_result r;
+	struct err e = {0};
+	json_t *j;
+
+	/* The shutdown request has no client either, but says nothing about the workload. */
+	if (!s->is_exec) {
+		session_free(s);
+		return;
+	}
+	j = message_parse(buf_data(&s->tap.result), buf_len(&s->tap.result), &e);
+	if (j && exec_result_from_json(j, &r, &e) == 0) {
+		m->exit_code = r.exit_code;
+		snprintf(m->end_text, sizeof(m->end_text), "the command exited with status %d",
+			 r.exit_code);
+	} else {
+		m->exit_code = err_exit_status(&e);
+		snprintf(m->end_text, sizeof(m->end_text), "%s", e.msg);
+		monitor_note(m, "%s", e.msg);
+	}
+	json_decref(j);
+	session_free(s);
+	monitor_stop(m, END_COMPLETED, STOP_DEFAULT_MS);
+}
+
+/* --- relay --------------------------------------------------------------------------------- */
+
+/* The end of a request of the monitor's own; that of a shutdown is the machine's end. */
+static void own_ended(struct session *s)
+{
+	if (s->is_workload)
+		workload_ended(s);
+	else
+		session_free(s);
+}
+
+static void agent_lost(struct session *s)
+{
+	if (s->client_fd < 0)
+		own_ended(s);
+	else
+		answer_error(s, ERR_STATE, "the sandbox stopped");
+}
+
+static void pump(struct session *s)
+{
+	if (s->client_fd >= 0 && !flush(s->client_fd, &s->to_client)) {
+		session_free(s);
+		return;
+	}
+	if (s->state == SESSION_RELAY && !flush(s->agent_fd, &s->to_agent))
+		buf_consume(&s->to_agent, buf_len(&s->to_agent)); /* its end comes by reading */
+	if (s->agent_done && (s->client_fd < 0 || buf_len(&s->to_client) == 0)) {
+		if (s->client_fd < 0)
+			own_ended(s);
+		else
+			session_free(s);
+		return;
+	}
+	update_events(s);
+}
+
+static void agent_relay(struct session *s)
+{
+	uint8_t *p = buf_reserve(&s->to_client, READ_CHUNK);
+	ssize_t n;
+
+	if (!p)
+		return;
+	n = recv(s->agent_fd, p, READ_CHUNK, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		if (s->is_exec && !tap(s, p, (size_t)n)) {
+			if (s->client_fd < 0)
+				workload_ended(s);
+			else
+				answer_error(s, ERR_INTERNAL, "the agent sent garbage");
+			return;
+		}
+		if (s->client_fd >= 0)
+			buf_commit(&s->to_client, (size_t)n);
+	} else {
+		s->agent_done = true;
+		loop_del(s->m->loop, &s->agent_ev);
+	}
+	pump(s);
+}
+
+/* The answer to CONNECT is one line, which is read byte by byte so that no frame is eaten. */
+static void agent_connecting(struct session *s)
+{
+	char c;
+
+	for (;;) {
+		ssize_t n = recv(s->agent_fd, &c, 1, MSG_DONTWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0 || s->tap.have >= 32) {
+			agent_lost(s);
+			return;
+		}
+		if (s->tap.have < 2 && c != "OK"[s->tap.have]) {
+			agent_lost(s);
+			return;
+		}
+		if (c == '\n')
+			break;
+		s->tap.have++;
+	}
+	s->tap.have = 0;
+	s->state = SESSION_RELAY;
+	pump(s);
+}
+
+static void on_agent(struct ev *ev, uint32_t events)
+{
+	struct session *s = container_of(ev, struct session, agent_ev);
+
+	if (s->state == SESSION_CONNECTING)
+		agent_connecting(s);
+	else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		agent_relay(s);
+	else
+		pump(s);
+}
+
+static void connect_agent(struct session *s)
+{
+	static const char request[] = "CONNECT 1024\n";
+	int fd = unix_connect_at(s->m->run_dir, "vsock.sock");
+
+	if (fd < 0) {
+		agent_lost(s);
+		return;
+	}
+	s->agent_fd = fd;
+	s->state = SESSION_CONNECTING;
+	s->agent_ev = (struct ev){.fd = fd, .fn = on_agent};
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request) ||
+	    loop_add(s->m->loop, &s->agent_ev, EPOLLIN) < 0)
+		agent_lost(s);
+}
+
+/* --- requests ------------------------------------------------------------------------------ */
+
+static json_t *status_answer(const struct monitor *m)
+{
+	static const char *const names[MONITOR_STATE_COUNT] = {"launching", "booting", "ready",
+							       "stopping"};
+
+	return json_pack("{s:b, s:s, s:s, s:i, s:i}", "ok", 1, "state", names[m->state], "machine",
+			 machine_kind_name(m->spec.machine), "cpus", (int)m->spec.cpus,
+			 "memory_mib", (int)m->spec.memory_mib);
+}
+
+static void handle_stop(struct session *s, json_t *j)
+{
+	json_int_t timeout = STOP_DEFAULT_MS;
+	int force = 0;
+
+	if (json_unpack(j, "{s?I, s?b}", "timeout_ms", &timeout, "force", &force) < 0 ||
+	    timeout < 0 || timeout > 86400000) {
+		answer_error(s, ERR_INVALID, "malformed stop request");
+		return;
+	}
+	s->state = SESSION_STOP_WAIT;
+	update_events(s);
+	monitor_stop(s->m, END_REQUESTED, force ? 0 : (uint64_t)timeout);
+}
+
+static void handle_request(struct session *s, const struct frame *f)
+{
+	struct err e = {0};
+	json_t *j = f->type == FRAME_REQUEST ? message_parse(f->payload, f->len, &e) : NULL;
+	const char *op = j ? json_string_value(json_object_get(j, "op")) : NULL;
+
+	if (!op) {
+		answer_error(s, ERR_INVALID, e.msg[0] ? e.msg : "malformed request");
+	} else if (strcmp(op, "status") == 0) {
+		answer(s, status_answer(s->m));
+	} else if (strcmp(op, "stop") == 0) {
+		handle_stop(s, j);
+	} else if (strcmp(op, "exec") != 0 && strcmp(op, "ping") != 0) {
+		answer_error(s, ERR_UNSUPPORTED, "unknown operation");
+	} else if (s->m->state == MONITOR_STOPPING) {
+		answer_error(s, ERR_STATE, "the sandbox is stopping");
+	} else {
+		s->is_exec = strcmp(op, "exec") == 0;
+		s->tty = json_is_true(json_object_get(j, "tty"));
+		s->state = SESSION_WAITING;
+		if (s->m->state == MONITOR_READY)
+			connect_agent(s);
+	}
+	json_decref(j);
+}
+
+static void on_client(struct ev *ev, uint32_t events)
+{
+	struct session *s = container_of(ev, struct session, client_ev);
+	struct frame f;
+	uint8_t *p;
+	ssize_t n;
+	int r;
+
+	if (events & EPOLLIN) {
+		p = buf_reserve(&s->to_agent, READ_CHUNK);
+		n = p ? recv(ev->fd, p, READ_CHUNK, MSG_DONTWAIT) : -1;
+		if (p && n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			session_free(s);
+			return;
+		}
+		buf_commit(&s->to_agent, (size_t)n);
+	} else if (events & (EPOLLHUP | EPOLLERR)) {
+		session_free(s); /* the agent ends the program when its connection closes */
+		return;
+	}
+	if (s->state == SESSION_REQUEST) {
+		/* The request stays in the buffer: the agent is sent the same bytes. */
+		r = frame_peek(&s->to_agent, &f);
+		if (r < 0)
+			answer_error(s, ERR_INVALID, "malformed frame");
+		else if (r > 0)
+			handle_request(s, &f);
+		return;
+	}
+	pump(s);
+}
+
+static struct session *session_new(struct monitor *m, int client_fd)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->m = m;
+	s->id = ++m->next_session;
+	s->client_fd = client_fd;
+	s->agent_fd = -1;
+	buf_init(&s->to_agent, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + READ_CHUNK);
+	buf_init(&s->to_client, BUFFERED_MAX + READ_CHUNK);
+	buf_init(&s->tap.result, RESULT_FRAME_MAX);
+	s->next = m->sessions;
+	m->sessions = s;
+	return s;
+}
+
+void session_accept(struct monitor *m, int client_fd)
+{
+	size_t n = 0;
+	struct session *s;
+
+	for (s = m->sessions; s; s = s->next)
+		n++;
+	s = n < SESSIONS_MAX ? session_new(m, client_fd) : NULL;
+	if (!s) {
+		close(client_fd);
+		return;
+	}
+	s->client_ev = (struct ev){.fd = client_fd, .fn = on_client};
+	if (loop_add(m->loop, &s->client_ev, EPOLLIN) < 0)
+		session_free(s);
+}
+
+static struct session *own_session(struct monitor *m, json_t *request)
+{
+	struct session *s = session_new(m, -1);
+
+	if (s)
+		message_append(&s->to_agent, FRAME_REQUEST, request);
+	json_decref(request);
+	return s;
+}
+
+void session_start_workload(struct monitor *m)
+{
+	struct session *s = own_session(m, exec_request_to_json(&m->spec.workload));
+
+	if (!s)
+		return;
+	s->is_exec = s->is_workload = true;
+	s->tty = m->spec.workload.tty;
+	connect_agent(s);
+}
+
+void sessions_agent_ready(struct monitor *m)
+{
+	struct session *next;
+
+	for (struct session *s = m->sessions; s; s = next) {
+		next = s->next;
+		if (s->state == SESSION_WAITING)
+			connect_agent(s);
+	}
+}
+
+void session_send_shutdown(struct monitor *m, uint64_t grace_ms)
+{
+	struct session *s = own_session(
+		m, json_pack("{s:s, s:I}", "op", "shutdown", "grace_ms", (json_int_t)grace_ms));
+
+	/* Not an exec: its end is the end of the machine, which is watched anyway. */
+	if (s)
+		connect_agent(s);
+}
+
+void sessions_finish(struct monitor *m)
+{
+	while (m->sessions) {
+		struct session *s = m->sessions;
+
+		if (s->state == SESSION_STOP_WAIT)
+			answer(s, message_ok());
+		else
+			answer_error(s, ERR_STATE, "the sandbox stopped");
+	}
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/spec.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const machine_names[] = {"auto", "kvm", "qemu"};
+static_assert(ARRAY_SIZE(machine_names) == MACHINE_KIND_COUNT, "every machine has a name");
+
+const char *machine_kind_name(enum machine_kind m)
+{
+	return machine_names[m];
+}
+
+int machine_kind_parse(const char *s, enum machine_kind *ret)
+{
+	for (unsigned i = 0; i < MACHINE_KIND_COUNT; i++) {
+		if (strcmp(s, machine_names[i]) == 0) {
+			*ret = (enum machine_kind)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+void launch_spec_release(struct launch_spec *s)
+{
+	free(s->name);
+	free(s->sandbox_dir);
+	free(s->run_dir);
+	strv_release(&s->image_files);
+	boot_config_release(&s->boot);
+	exec_request_release(&s->workload);
+	free(s->qemu);
+	free(s->log_level);
+	*s = (struct launch_spec){0};
+}
+
+json_t *launch_spec_to_json(const struct launch_spec *s)
+{
+	json_t *files = json_array();
+	json_t *j;
+
+	for (size_t i = 0; i < s->image_files.n; i++)
+		json_array_append_new(files, json_string(s->image_files.v[i]));
+	j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:i, s:i, s:o, s:o}", "op", "launch",
+		      "name", s->name, "sandbox_dir", s->sandbox_dir, "run_dir", s->run_dir,
+		      "ephemeral", s->ephemeral, "attached", s->attached, "machine",
+		      machine_kind_name(s->machine), "cpus", (int)s->cpus, "memory_mib",
+		      (int)s->memory_mib, "image_files", files, "boot",
+		      boot_config_to_json(&s->boot));
+	if (s->has_workload &&
+	    json_object_set_new(j, "workload", exec_request_to_json(&s->workload)) < 0) {
+		json_decref(j);
+		return NULL;
+	}
+	if (s->qemu)
+		json_object_set_new(j, "qemu", json_string(s->qemu));
+	if (s->log_level)
+		json_object_set_new(j, "log_level", json_string(s->log_level));
+	return j;
+}
+
+int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
+{
+	const char *name, *sandbox_dir, *run_dir, *machine, *qemu = NULL, *log_level = NULL;
+	json_t *files, *boot, *workload = NULL, *item;
+	struct launch_spec s = {0};
+	int ephemeral, attached, cpus, memory;
+	size_t i;
+
+	if (json_unpack(j, "{s:s, s:s, s:s, s:b, s:b, s:s, s:i, s:i, s:o, s:o, s?o, s?s, s?s}",
+			"name", &name, "sandbox_dir", &sandbox_dir, "run_dir", &run_dir,
+			"ephemeral", &ephemeral, "attached", &attached, "machine", &machine, "cpus",
+			&cpus, "memory_mib", &memory, "image_files", &files, "boot", &boot,
+			"workload", &workload, "qemu", &qemu, "log_level", &log_level) < 0 ||
+	    machine_kind_parse(machine, &s.machine) < 0 || cpus < 1 || cpus > SPEC_CPUS_MAX ||
+	    memory < SPEC_MEMORY_MIB_MIN || memory > SPEC_MEMORY_MIB_MAX || !json_is_array(files))
+		return err_set(e, ERR_INVALID, "malformed launch spec");
+	s.name = xstrdup(name);
+	s.sandbox_dir = xstrdup(sandbox_dir);
+	s.run_dir = xstrdup(run_dir);
+	s.ephemeral = ephemeral;
+	s.attached = attached;
+	s.cpus = (unsigned)cpus;
+	s.memory_mib = (unsigned)memory;
+	s.qemu = qemu ? xstrdup(qemu) : NULL;
+	s.log_level = log_level ? xstrdup(log_level) : NULL;
+	json_array_foreach (files, i, item) {
+		if (!json_is_string(item)) {
+			err_set(e, ERR_INVALID, "malformed launch spec");
+			goto fail;
+		}
+		strv_add(&s.image_files, json_string_value(item));
+	}
+	if (boot_config_from_json(boot, &s.boot, e) < 0)
+		goto fail;
+	if (workload) {
+		if (exec_request_from_json(workload, &s.workload, e) < 0)
+			goto fail;
+		s.has_workload = true;
+	}
+	*ret = s;
+	return 0;
+fail:
+	launch_spec_release(&s);
+	return -1;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state/db.h"
+
+#include "base/cleanup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BUSY_TIMEOUT_MS 20000
+
+/* Each entry takes the schema from version i to i + 1. Entries are only ever appended. */
+static const char *const migrations[] = {
+	"CREATE TABLE sandboxes ("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  name TEXT NOT NULL UNIQUE,"
+	"  image TEXT NOT NULL,"
+	"  ephemeral INTEGER NOT NULL,"
+	"  config TEXT NOT NULL,"
+	"  status TEXT NOT NULL,"
+	"  reason TEXT,"
+	"  created_at INTEGER NOT NULL,"
+	"  updated_at INTEGER NOT NULL);"
+	"CREATE TABLE images ("
+	"  reference TEXT PRIMARY KEY,"
+	"  canonical TEXT NOT NULL,"
+	"  manifest_digest TEXT NOT NULL,"
+	"  record TEXT NOT NULL,"
+	"  created_at INTEGER NOT NULL);"
+	"CREATE INDEX images_by_canonical ON images (canonical);",
+};
+
+static int db_error(struct db *db, struct err *e)
+{
+	int code = sqlite3_errcode(db->conn);
+	const char *msg = sqlite3_errmsg(db->conn);
+
+	if (code == SQLITE_FULL)
+		return err_set(e, ERR_NO_SPACE, "no space left for the database");
+	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
+		err_set(e, ERR_CORRUPT, "the database is damaged: %s", msg);
+		return err_hint(e, "move $MSB_HOME/db away to start with an empty one");
+	}
+	return err_set(e, ERR_SYSTEM, "database: %s", msg);
+}
+
+static int exec_sql(struct db *db, const char *sql, struct err *e)
+{
+	return sqlite3_exec(db->conn, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_error(db, e);
+}
+
+static int read_version(struct db *db, int64_t *ret, struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = db_prepare(db, e, "PRAGMA user_version", "");
+
+	if (!st || db_step(db, st, e) < 0)
+		return -1;
+	*ret = sqlite3_column_int64(st, 0);
+	return 0;
+}
+
+static int migrate(struct db *db, struct err *e)
+{
+	int64_t version;
+
+	if (read_version(db, &version, e) < 0)
+		return -1;
+	if (version == (int64_t)ARRAY_SIZE(migrations))
+		return 0;
+	if (version < 0)
+		return err_set(e, ERR_CORRUPT, "the database is damaged: schema version %lld",
+			       (long long)version);
+	/* Another process may be doing the same: look again under the write lock. */
+	if (exec_sql(db, "PRAGMA journal_mode=WAL", e) < 0 || db_begin(db, e) < 0)
+		return -1;
+	if (read_version(db, &version, e) < 0)
+		goto fail;
+	if (version > (int64_t)ARRAY_SIZE(migrations)) {
+		err_set(e, ERR_UNSUPPORTED, "the database was made by a newer version of msb");
+		goto fail;
+	}
+	for (; version < (int64_t)ARRAY_SIZE(migrations); version++) {
+		char sql[48];
+
+		if (exec_sql(db, migrations[version], e) < 0)
+			goto fail;
+		snprintf(sql, sizeof(sql), "PRAGMA user_version=%d", (int)version + 1);
+		if (exec_sql(db, sql, e) < 0)
+			goto fail;
+	}
+	return db_commit(db, e);
+fail:
+	db_rollback(db);
+	return -1;
+}
+
+int db_open(struct db *db, const struct home *h, struct err *e)
+{
+	_cleanup_free_ char *path = home_path(h, "db/msb.db");
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+
+	*db = (struct db){0};
+	if (sqlite3_open_v2(path, &db->conn, flags, NULL) != SQLITE_OK) {
+		err_set(e, ERR_SYSTEM, "cannot open the database '%s': %s", path,
+			db->conn ? sqlite3_errmsg(db->conn) : "out of memory");
+		goto fail;
+	}
+	sqlite3_busy_timeout(db->conn, BUSY_TIMEOUT_MS);
+	if (exec_sql(db, "PRAGMA synchronous=NORMAL", e) < 0 || migrate(db, e) < 0)
+		goto fail;
+	return 0;
+fail:
+	db_close(db);
+	return -1;
+}
+
+void db_close(struct db *db)
+{
+	sqlite3_close(db->conn);
+	db->conn = NULL;
+}
+
+static sqlite3_stmt *prepare(struct db *db, struct err *e, const char *sql, const char *types,
+			     va_list ap)
+{
+	sqlite3_stmt *st = NULL;
+	int r = sqlite3_prepare_v2(db->conn, sql, -1, &st, NULL);
+
+	for (int i = 0; r == SQLITE_OK && types[i]; i++) {
+		if (types[i] == 's')
+			r = sqlite3_bind_text(st, i + 1, va_arg(ap, const char *), -1,
+					      SQLITE_TRANSIENT);
+		else
+			r = sqlite3_bind_int64(st, i + 1, va_arg(ap, int64_t));
+	}
+	if (r != SQLITE_OK) {
+		db_error(db, e);
+		sqlite3_finalize(st);
+		return NULL;
+	}
+	return st;
+}
+
+sqlite3_stmt *db_prepare(struct db *db, struct err *e, const char *sql, const char *types, ...)
+{
+	sqlite3_stmt *st;
+	va_list ap;
+
+	va_start(ap, types);
+	st = prepare(db, e, sql, types, ap);
+	va_end(ap);
+	return st;
+}
+
+int db_step(struct db *db, sqlite3_stmt *st, struct err *e)
+{
+	switch (sqlite3_step(st)) {
+	case SQLITE_ROW:
+		return 1;
+	case SQLITE_DONE:
+		return 0;
+	default:
+		return db_error(db, e);
+	}
+}
+
+int db_run(struct db *db, struct err *e, const char *sql, const char *types, ...)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	va_list ap;
+
+	va_start(ap, types);
+	st = prepare(db, e, sql, types, ap);
+	va_end(ap);
+	return st && db_step(db, st, e) >= 0 ? 0 : -1;
+}
+
+char *db_column_string(sqlite3_stmt *st, int column)
+{
+	const unsigned char *s = sqlite3_column_text(st, column);
+
+	return s ? xstrdup((const char *)s) : NULL;
+}
+
+int db_begin(struct db *db, struct err *e)
+{
+	return exec_sql(db, "BEGIN IMMEDIATE", e);
+}
+
+int db_commit(struct db *db, struct err *e)
+{
+	return exec_sql(db, "COMMIT", e);
+}
+
+void db_rollback(struct db *db)
+{
+	if (!sqlite3_get_autocommit(db->conn))
+		sqlite3_exec(db->conn, "ROLLBACK", NULL, NULL, NULL);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * $MSB_HOME, by default ~/.microsandbox, and what lives in it:
+ *
+ *   db/msb.db            names, configurations and images (SQLite)
+ *   cache/               image content; laid out by src/image
+ *   cache/lock           held shared while content is added, exclusively while it is removed
+ *   sandboxes/NAME/      upper.ext4 and logs/ of a sandbox; end.json says how its last run ended
+ *   run/ID/              of a sandbox that runs: lock, sockets
+ */
+#pragma once
+
+#include "base/err.h"
+
+struct home {
+	char *path; /* absolute */
+};
+
+/* Finds the directory and makes sure that it and its parts exist. 0 or -1. */
+int home_init(struct home *h, struct err *e);
+void home_release(struct home *h);
+
+/* An owned path below the directory. */
+char *home_path(const struct home *h, const char *fmt, ...) PRINTF_FORMAT(2, 3);
+
+/*
+ * Locks cache/lock until the returned descriptor is closed: shared for adding content, exclusive
+ * for removing any. -1 with the error set.
+ */
+int home_lock_cache(const struct home *h, bool exclusive, struct err *e);

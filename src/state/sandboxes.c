@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state/sandboxes.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+static const char *const status_names[] = {"Created", "Running", "Stopped", "Crashed", "Failed"};
+static_assert(ARRAY_SIZE(status_names) == SANDBOX_STATUS_COUNT, "every status has a name");
+
+#define END_FILE_MAX (64 * 1024)
+
+void sandbox_row_release(struct sandbox_row *r)
+{
+	free(r->name);
+	free(r->image);
+	free(r->reason);
+	json_decref(r->config);
+	*r = (struct sandbox_row){0};
+}
+
+const char *sandbox_status_name(enum sandbox_status s)
+{
+	return status_names[s];
+}
+
+static enum sandbox_status status_from_name(const char *name)
+{
+	for (unsigned i = 0; name && i < SANDBOX_STATUS_COUNT; i++)
+		if (strcmp(status_names[i], name) == 0)
+			return (enum sandbox_status)i;
+	return SANDBOX_CRASHED;
+}
+
+int sandbox_name_check(const char *name, struct err *e)
+{
+	static const char alnum[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t n = strlen(name);
+
+	if (n == 0 || n > SANDBOX_NAME_MAX)
+		return err_set(e, ERR_INVALID, "sandbox name must have 1 to %d characters",
+			       SANDBOX_NAME_MAX);
+	if (!strchr(alnum, name[0]) || strspn(name, allowed) != n)
+		return err_set(e, ERR_INVALID,
+			       "sandbox name must start with an alphanumeric and contain only "
+			       "alphanumeric, dots, hyphens, and underscores: '%s'",
+			       name);
+	return 0;
+}
+
+char *sandbox_dir(const struct home *h, const char *name)
+{
+	return home_path(h, "sandboxes/%s", name);
+}
+
+char *sandbox_run_dir(const struct home *h, int64_t id)
+{
+	return home_path(h, "run/%lld", (long long)id);
+}
+
+/* --- locks --------------------------------------------------------------------------------- */
+
+/* Opens and locks run/ID/lock. A descriptor, -EWOULDBLOCK when it is held, or -errno. */
+static int lock_run_dir(const struct home *h, int64_t id, bool create)
+{
+	_cleanup_free_ char *dir = sandbox_run_dir(h, id);
+	_cleanup_free_ char *path = xasprintf("%s/lock", dir);
+
+	for (;;) {
+		_cleanup_close_ int fd = -1;
+		struct stat by_path, by_fd;
+
+		if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		fd = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			return -errno;
+		/* Whoever held it before may have deleted the file with the sandbox. */
+		if (stat(path, &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
+		    by_path.st_ino == by_fd.st_ino)
+			return steal_fd(&fd);
+		if (!create)
+			return -ENOENT;
+	}
+}
+
+int sandboxes_lock(const struct home *h, const struct sandbox_row *row, struct err *e)
+{
+	int fd = lock_run_dir(h, row->id, true);
+
+	if (fd == -EWOULDBLOCK)
+		return err_set(e, ERR_BUSY, "sandbox still running: %s", row->name);
+	if (fd < 0)
+		return err_sys(e, -fd, "cannot lock sandbox '%s'", row->name);
+	return fd;
+}
+
+int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row, struct err *e)
+{
+	_cleanup_free_ char *path = home_path(h, "run/%lld/lock", (long long)row->id);
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open '%s'", path);
+	while (flock(fd, LOCK_SH) < 0)
+		if (errno != EINTR)
+			return err_sys(e, errno, "cannot wait for sandbox '%s'", row->name);
+	return 0;
+}
+
+/* --- rows ---------------------------------------------------------------------------------- */
+
+#define SANDBOX_COLUMNS                                                                      \
+	"SELECT id, name, image, ephemeral, config, status, reason, created_at, updated_at " \
+	"FROM sandboxes "
+
+static int read_row(sqlite3_stmt *st, struct sandbox_row *ret, struct err *e)
+{
+	const char *config = (const char *)sqlite3_column_text(st, 4);
+
+	*ret = (struct sandbox_row){
+		.id = sqlite3_column_int64(st, 0),
+		.ephemeral = sqlite3_column_int(st, 3) != 0,
+		.config = config ? json_loads(config, 0, NULL) : NULL,
+		.status = status_from_name((const char *)sqlite3_column_text(st, 5)),
+		.created_at = (uint64_t)sqlite3_column_int64(st, 7),
+		.updated_at = (uint64_t)sqlite3_column_int64(st, 8),
+	};
+	if (!ret->config)
+		return err_set(e, ERR_CORRUPT, "damaged sandbox record in the database");
+	ret->name = db_column_string(st, 1);
+	ret->image = db_column_string(st, 2);
+	ret->reason = db_column_string(st, 6);
+	return 0;
+}
+
+static int insert_row(struct db *db, const char *name, const char *image, bool ephemeral,
+		      json_t *config, int64_t *ret_id, struct err *e)
+{
+	_cleanup_free_ char *text = json_dumps(config, JSON_COMPACT);
+	int64_t now = (int64_t)clock_real_ns();
+
+	if (!text)
+		return err_set(e, ERR_INVALID, "the configuration is not valid UTF-8");
+	if (db_run(db, e,
+		   "INSERT INTO sandboxes (name, image, ephemeral, config, status, created_at, "
+		   "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		   "ssissii", name, image, (int64_t)ephemeral, text,
+		   sandbox_status_name(ephemeral ? SANDBOX_RUNNING : SANDBOX_CREATED), now,
+		   now) < 0) {
+		if (sqlite3_extended_errcode(db->conn) == SQLITE_CONSTRAINT_UNIQUE ||
+		    sqlite3_errcode(db->conn) == SQLITE_CONSTRAINT)
+			err_set(e, ERR_EXISTS, "sandbox already exists: %s", name);
+		return -1;
+	}
+	*ret_id = sqlite3_last_insert_rowid(db->conn);
+	return 0;
+}
+
+static char *random_name(void)
+{
+	uint32_t r = 0;
+
+	if (getrandom(&r, sizeof(r), 0) != sizeof(r))
+		r = (uint32_t)clock_mono_ns();
+	return xasprintf("msb-%08x", r);
+}
+
+int sandboxes_create(struct db *db, const struct home *h, const char *name, const char *image,
+		     bool ephemeral, json_t *config, struct sandbox_row *ret, int *ret_lock,
+		     struct err *e)
+{
+	_cleanup_free_ char *own_name = NULL, *dir = NULL, *logs = NULL;
+	_cleanup_close_ int lock = -1;
+	int64_t id;
+	int r;
+
+	if (db_begin(db, e) < 0)
+		return -1;
+	do {
+		free(own_name);
+		own_name = name ? xstrdup(name) : random_name();
+		r = insert_row(db, own_name, image, ephemeral, config, &id, e);
+	} while (r < 0 && e->code == ERR_EXISTS && !name);
+	if (r < 0)
+		goto fail;
+	/* The row becomes visible only now that the lock proves it alive. */
+	lock = lock_run_dir(h, id, true);
+	if (lock < 0) {
+		err_sys(e, -lock, "cannot make the run directory of sandbox '%s'", own_name);
+		goto fail;
+	}
+	dir = sandbox_dir(h, own_name);
+	logs = xasprintf("%s/logs", dir);
+	/* What a crash left under a name that no row has is nobody's. */
+	if (access(dir, F_OK) == 0)
+		remove_tree(AT_FDCWD, dir);
+	if (mkdir(dir, 0700) < 0 || mkdir(logs, 0700) < 0) {
+		err_sys(e, errno, "cannot make '%s'", logs);
+		goto fail;
+	}
+	if (db_commit(db, e) < 0)
+		goto fail;
+	*ret = (struct sandbox_row){
+		.id = id,
+		.name = steal_ptr(&own_name),
+		.image = xstrdup(image),
+		.ephemeral = ephemeral,
+		.config = json_incref(config),
+		.status = ephemeral ? SANDBOX_RUNNING : SANDBOX_CREATED,
+		.created_at = clock_real_ns(),
+		.updated_at = clock_real_ns(),
+	};
+	*ret_lock = steal_fd(&lock);
+	return 0;
+fail:
+	if (lock >= 0) {
+		_cleanup_free_ char *run = sandbox_run_dir(h, id);
+
+		remove_tree(AT_FDCWD, run);
+	}
+	if (dir)
+		remove_tree(AT_FDCWD, dir);
+	db_rollback(db);
+	return -1;
+}
+
+int sandboxes_set_status(struct db *db, const struct sandbox_row *row, enum sandbox_status status,
+			 const char *reason, struct err *e)
+{
+	return db_run(
+		db, e, "UPDATE sandboxes SET status = ?, reason = ?, updated_at = ? WHERE id = ?",
+		"ssii", sandbox_status_name(status), reason, (int64_t)clock_real_ns(), row->id);
+}
+
+int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_row *row,
+		     struct err *e)
+{
+	_cleanup_free_ char *dir = sandbox_dir(h, row->name);
+	_cleanup_free_ char *run = sandbox_run_dir(h, row->id);
+	int r = remove_tree(AT_FDCWD, dir);
+
+	if (r < 0)
+		return err_sys(e, -r, "cannot remove '%s'", dir);
+	if (db_run(db, e, "DELETE FROM sandboxes WHERE id = ?", "i", row->id) < 0)
+		return -1;
+	/* Last, since it holds the lock: until here nobody else takes the row for abandoned. */
+	r = remove_tree(AT_FDCWD, run);
+	return r < 0 ? err_sys(e, -r, "cannot remove '%s'", run) : 0;
+}
+
+/* --- repair -------------------------------------------------------------------------------- */
+
+/* Takes over what the monitor wrote when it ended. */
+static void read_end(const struct home *h, const struct sandbox_row *row,
+		     enum sandbox_status *status, char **reason)
+{
+	_cleanup_free_ char *path = home_path(h, "sandboxes/%s/end.json", row->name);
+	_cleanup_free_ char *text = NULL;
+	const char *s = NULL, *why = NULL;
+	json_t *j;
+
+	*status = SANDBOX_CRASHED;
+	*reason = NULL;
+	if (read_file(AT_FDCWD, path, END_FILE_MAX, &text, NULL) < 0)
+		return;
+	j = json_loads(text, 0, NULL);
+	if (json_unpack(j, "{s:s, s?s}", "status", &s, "reason", &why) == 0) {
+		*status = status_from_name(s);
+		*reason = why ? xstrdup(why) : NULL;
+	}
+	json_decref(j);
+}
+
+/*
+ * Brings a row that says running into line with the lock. Returns 1 when the row is to be shown
+ * (perhaps changed), 0 when the sandbox is gone, -1 on an error.
+ */
+static int repair_row(struct db *db, const struct home *h, struct sandbox_row *row, struct err *e)
+{
+	_cleanup_close_ int lock = -1;
+	_cleanup_free_ char *reason = NULL;
+	enum sandbox_status status;
+
+	if (row->status != SANDBOX_RUNNING)
+		return 1;
+	lock = lock_run_dir(h, row->id, false);
+	if (lock == -EWOULDBLOCK)
+		return 1;
+	if (lock == -ENOENT)
+		lock = lock_run_dir(h, row->id, true);
+	if (lock < 0)
+		return lock == -EWOULDBLOCK ? 1 : err_sys(e, -lock, "cannot lock '%s'", row->name);
+	if (row->ephemeral)
+		return sandboxes_delete(db, h, row, e);
+	read_end(h, row, &status, &reason);
+	if (sandboxes_set_status(db, row, status, reason, e) < 0)
+		return -1;
+	row->status = status;
+	free(row->reason);
+	row->reason = steal_ptr(&reason);
+	return 1;
+}
+
+int sandboxes_get(struct db *db, const struct home *h, const char *name, struct sandbox_row *ret,
+		  struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st =
+		db_prepare(db, e, SANDBOX_COLUMNS "WHERE name = ?", "s", name);
+	int r = st ? db_step(db, st, e) : -1;
+
+	if (r > 0) {
+		r = read_row(st, ret, e);
+		sqlite3_reset(st);
+		if (r == 0) {
+			r = repair_row(db, h, ret, e);
+			if (r <= 0)
+				sandbox_row_release(ret);
+		}
+	}
+	if (r == 0)
+		return err_set(e, ERR_NOT_FOUND, "sandbox not found: %s", name);
+	return r < 0 ? -1 : 0;
+}
+
+int sandboxes_list(struct db *db, const struct home *h, struct sandbox_row **ret, size_t *ret_n,
+		   struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = db_prepare(db, e, SANDBOX_COLUMNS "ORDER BY id", "");
+	struct sandbox_row *rows = NULL;
+	size_t n = 0, kept = 0;
+	int r = -1;
+
+	while (st && (r = db_step(db, st, e)) > 0) {
+		rows = xreallocarray(rows, n + 1, sizeof(*rows));
+		r = read_row(st, &rows[n], e);
+		if (r < 0)
+			break;
+		n++;
+	}
+	/* Repair writes, so it waits until the reading is done. */
+	if (st)
+		sqlite3_reset(st);
+	for (size_t i = 0; i < n; i++) {
+		int keep = r < 0 ? 0 : repair_row(db, h, &rows[i], e);
+
+		if (keep < 0)
+			r = -1;
+		if (keep > 0)
+			rows[kept++] = rows[i];
+		else
+			sandbox_row_release(&rows[i]);
+	}
+	if (r < 0) {
+		while (kept)
+			sandbox_row_release(&rows[--kept]);
+		free(rows);
+		return -1;
+	}
+	sandboxes_sweep(db, h, rows, kept);
+	*ret = rows;
+	*ret_n = kept;
+	return 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sandboxes by name. A row holds the configuration and the last known state; whether a sandbox
+ * is alive is told by the lock on run/ID/lock, which its monitor holds as long as it lives. Who
+ * reads rows repairs those that say running while nobody holds the lock, from the end.json that
+ * the monitor left behind, or as crashed when it could not leave one.
+ */
+#pragma once
+
+#include "state/db.h"
+
+#include <jansson.h>
+
+#define SANDBOX_NAME_MAX 128
+
+enum sandbox_status {
+	SANDBOX_CREATED, /* never started */
+	SANDBOX_RUNNING,
+	SANDBOX_STOPPED,
+	SANDBOX_CRASHED, /* ended without being asked to */
+	SANDBOX_FAILED,  /* did not come up */
+	SANDBOX_STATUS_COUNT
+};
+
+struct sandbox_row {
+	int64_t id;
+	char *name;
+	char *image; /* as the user typed it */
+	bool ephemeral;
+	json_t *config; /* {"image": RECORD, "options": ...}; see sandbox/launch.h */
+	enum sandbox_status status;
+	char *reason;        /* why it ended; NULL when there is nothing to say */
+	uint64_t created_at; /* ns, CLOCK_REALTIME */
+	uint64_t updated_at;
+};
+
+void sandbox_row_release(struct sandbox_row *r);
+/* "Running" and so on. */
+const char *sandbox_status_name(enum sandbox_status s);
+
+/* Checks a name given by the user: 1 to 128 bytes of the allowed set. 0 or -1. */
+int sandbox_name_check(const char *name, struct err *e);
+
+/* Owned paths of a sandbox's directories. */
+char *sandbox_dir(const struct home *h, const char *name);
+char *sandbox_run_dir(const struct home *h, int64_t id);
+
+/*
+ * Adds a sandbox in state created, with its directories made and its run lock taken: `ret_lock`
+ * is the locked descriptor. A NULL name gives a new unused one. ERR_EXISTS when the name is taken.
+ */
+int sandboxes_create(struct db *db, const struct home *h, const char *name, const char *image,
+		     bool ephemeral, json_t *config, struct sandbox_row *ret, int *ret_lock,
+		     struct err *e);
+
+/* Reads one, repaired. 0, or -1 with ERR_NOT_FOUND or another error. */
+int sandboxes_get(struct db *db, const struct home *h, const char *name, struct sandbox_row *ret,
+		  struct err *e);
+/* Reads all in order of creation, repaired, as an owned array. */
+int sandboxes_list(struct db *db, const struct home *h, struct sandbox_row **ret, size_t *ret_n,
+		   struct err *e);
+
+/*
+ * Removes directories that belong to no row, given all rows as sandboxes_list found them. It
+ * does so by itself; errors are left for the next time.
+ */
+void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_row *rows,
+		     size_t n);
+
+/*
+ * Takes the run lock of a sandbox that does not run, making its run directory anew. Returns the
+ * locked descriptor, or -1 with ERR_BUSY when it runs or another command works on it.
+ */
+int sandboxes_lock(const struct home *h, const struct sandbox_row *row, struct err *e);
+
+/* Waits until nobody holds the run lock any more. 0 or -1. */
+int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row, struct err *e);
+
+/* Records a state; the caller holds the run lock. */
+int sandboxes_set_status(struct db *db, const struct sandbox_row *row, enum sandbox_status status,
+			 const char *reason, struct err *e);
+
+/* Deletes a sandbox that does not run, with all its files; the caller holds the run lock. */
+int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_row *row,
+		     struct err *e);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Block device (virtio 1.2, 5.2) on a struct disk. */
+#pragma once
+
+#include "virtio/device.h"
+#include "virtio/disk.h"
+
+/* Longest serial number; the driver shows it in /sys/block/vdX/serial. */
+#define BLK_SERIAL_MAX 20
+
+/*
+ * Takes the disk over, also when it fails (NULL with errno). `serial` is cut at
+ * BLK_SERIAL_MAX bytes.
+ */
+struct virtio_device *blk_new(struct disk *disk, const char *serial);

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * msb-vmm: runs one virtual machine and serves its devices.
+ *
+ * It gets everything it needs as arguments and open descriptors and is told nothing afterwards;
+ * SIGTERM ends the machine at once. On the events descriptor it writes
+ *
+ *	start <machine>
+ *	end reboot | end shutdown | end panic <text> | end killed | end error <text>
+ *
+ * and exits with 0 when the guest ended by itself, 1 otherwise, 2 for wrong arguments.
+ */
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "virtio/blk.h"
+#include "virtio/rng.h"
+#include "virtio/vsock.h"
+#include "vmm/machine.h"
+#include "vmm/options.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+struct vmm {
+	struct options options;
+	struct loop *loop;
+	struct ev signal_ev;
+	struct machine *machine;
+	enum machine_end end;
+};
+
+__attribute__((format(printf, 2, 3))) static void event(struct vmm *v, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+	size_t n;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line) - 1, fmt, ap);
+	va_end(ap);
+	/* One line is one event, whatever the text contains. */
+	for (char *p = line; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' ';
+	n = strlen(line);
+	line[n++] = '\n';
+	/* Without a reader there is no owner any more; its death ends us anyhow. */
+	if (write_full(v->options.events_fd, line, n) < 0)
+		log_debug("nobody reads the events");
+}
+
+/* What a program that serves an untrusted guest should not have or leave behind. */
+static int confine(pid_t parent, struct err *e)
+{
+	struct rlimit none = {0, 0}, files;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_sys(e, errno, "cannot bind to the parent process");
+	if (getppid() != parent)
+		return err_set(e, ERR_CANCELLED, "the parent process is gone");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(e, errno, "cannot give up privileges");
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_sys(e, errno, "cannot switch core files off");
+	/* Every connection of the guest is a descriptor. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (!secure_getenv("MSB_DEBUG"))
+		prctl(PR_SET_DUMPABLE, 0);
+	/* Threads allocate little; an arena for each would only cost memory. */
+	mallopt(M_ARENA_MAX, 1);
+	return 0;
+}
+
+static void on_signal(struct ev *ev, uint32_t events)
+{
+	struct vmm *v = container_of(ev, struct vmm, signal_ev);
+	struct signalfd_siginfo si;
+
+	if (read(ev->fd, &si, sizeof(si)) == sizeof(si) && v->machine)
+		machine_stop(v->machine);
+}
+
+static int watch_signals(struct vmm *v, struct err *e)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	v->signal_ev.fn = on_signal;
+	v->signal_ev.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (v->signal_ev.fd < 0 || loop_add(v->loop, &v->signal_ev, EPOLLIN) < 0)
+		return err_sys(e, errno, "cannot watch signals");
+	return 0;
+}
+
+static int add_disk(struct machine_spec *spec, struct option_disk *d, struct err *e)
+{
+	struct disk *disk = disk_new(d->fds, d->n_fds, d->writable);
+	struct virtio_device *dev;
+
+	d->n_fds = 0;
+	if (!disk && errno == EINVAL)
+		return err_set(e, ERR_INVALID,
+			       "disk '%s' is not made of regular files of a multiple of 512 bytes",
+			       d->serial);
+	if (!disk)
+		return err_sys(e, errno, "cannot use disk '%s'", d->serial);
+	dev = blk_new(disk, d->serial);
+	if (!dev)
+		return err_sys(e, errno, "cannot set up disk '%s'", d->serial);
+	spec->devices[spec->n_devices++] = dev;
+	return 0;
+}
+
+/* In the order in which the guest shall find them: disks first. */
+static int make_devices(struct machine_spec *spec, struct options *o, struct err *e)
+{
+	for (unsigned int i = 0; i < o->n_disks; i++)
+		if (add_disk(spec, &o->disks[i], e) < 0)
+			return -1;
+	if (o->vsock) {
+		struct vsock_config c = {
+			.guest_cid = o->vsock_cid,
+			.listen_fd = steal_fd(&o->vsock_listen_fd),
+			.dir_fd = steal_fd(&o->vsock_dir_fd),
+			.base = o->vsock_base,
+		};
+		struct virtio_device *dev = vsock_new(&c);
+
+		if (!dev)
+			return err_sys(e, errno, "cannot set up the socket device");
+		spec->devices[spec->n_devices++] = dev;
+	}
+	if (o->rng) {
+		struct virtio_device *dev = rng_new();
+
+		if (!dev)
+			return err_sys(e, errno, "cannot set up the entropy device");
+		spec->devices[spec->n_devices++] = dev;
+	}
+	return 0;
+}
+
+static void on_end(struct machine *m, enum machine_end end, const char *text);
+
+static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
+{
+	struct options *o = &v->options;
+	struct machine_spec spec = {
+		.cpus = o->cpus,
+		.memory_mib = o->memory_mib,
+		.kernel_fd = o->kernel_fd,
+		.initrd_fd = o->initrd_fd,
+		.console_fd = o->console_fd,
+		.cmdline = o->cmdline,
+		.qemu = o->qemu,
+		.tsc = *tsc,
+	};
+	char reason[MACHINE_REASON_MAX];
+	const struct machine_ops *ops = machine_choose(o->machine, reason, e);
+
+	if (!ops)
+		return -1;
+	if (reason[0])
+		log_info("using machine '%s': %s", ops->name, reason);
+	if (make_devices(&spec, o, e) < 0) {
+		for (unsigned int i = 0; i < spec.n_devices; i++)
+			virtio_device_free(spec.devices[i]);
+		return -1;
+	}
+	v->machine = machine_start(ops, v->loop, &spec, e);
+	if (!v->machine)
+		return -1;
+	v->machine->on_end = on_end;
+	v->machine->ctx = v;
+	close_fd(&o->kernel_fd);
+	close_fd(&o->initrd_fd);
+	event(v, "start %s", ops->name);
+	return 0;
+}
+
+static void on_end(struct machine *m, enum machine_end end, const char *text)
+{
+	struct vmm *v = m->ctx;
+
+	v->end = end;
+	if (end == MACHINE_END_ERROR)
+		log_error("%s", text);
+	event(v, "end %s%s%s", machine_end_name(end), *text ? " " : "", text);
+	loop_stop(v->loop);
+}
+
+static int run(struct vmm *v, const struct tsc_sample *tsc, pid_t parent, struct err *e)
+{
+	int r;
+
+	if (confine(parent, e) < 0)
+		return -1;
+	v->loop = loop_new();
+	if (!v->loop)
+		return err_sys(e, errno, "cannot make the event loop");
+	if (watch_signals(v, e) < 0 || start(v, tsc, e) < 0) {
+		event(v, "end error %s", e->msg);
+		return -1;
+	}
+	r = loop_run(v->loop);
+	return r < 0 ? err_sys(e, -r, "cannot wait for events") : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct tsc_sample tsc = tsc_sample_take();
+	pid_t parent = getppid();
+	struct vmm v = {.signal_ev.fd = -1, .end = MACHINE_END_ERROR};
+	struct err e = {};
+	int status;
+
+	log_setup("msb-vmm", LOG_WARN);
+	if (options_parse(&v.options, argc, argv, &e) < 0)
+		goto out;
+	if (v.options.help) {
+		fputs(options_usage, stdout);
+		return 0;
+	}
+	log_setup("msb-vmm", v.options.log_level);
+	run(&v, &tsc, parent, &e);
+out:
+	if (e.code) {
+		log_error("%s", e.msg);
+		if (e.hint[0])
+			fprintf(stderr, "hint: %s\n", e.hint);
+	}
+	status = e.code ? err_exit_status(&e)
+		 : v.end == MACHINE_END_REBOOT || v.end == MACHINE_END_SHUTDOWN ? 0
+										: 1;
+	machine_free(v.machine);
+	if (v.loop)
+		loop_del(v.loop, &v.signal_ev);
+	close_fd(&v.signal_ev.fd);
+	loop_free(v.loop);
+	options_release(&v.options);
+	return status;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/options.h"
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "virtio/vsock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#define CPUS_MAX    64
+#define MEMORY_MIN  32
+#define MEMORY_MAX  (1024 * 1024)
+#define CID_DEFAULT 3
+/* A bound for arguments, not for kernels: those are checked by the machine. */
+#define CMDLINE_MAX 2000
+
+const char options_usage[] =
+	"usage: msb-vmm --kernel=FD --events=FD [OPTION]...\n"
+	"\n"
+	"Runs one virtual machine until its guest ends. FD is the number of an inherited\n"
+	"descriptor.\n"
+	"\n"
+	"  --machine=auto|kvm|qemu   where the vCPUs run (auto)\n"
+	"  --cpus=N                  number of vCPUs (1)\n"
+	"  --memory=MIB              memory (512)\n"
+	"  --kernel=FD               ELF vmlinux\n"
+	"  --initrd=FD               initramfs\n"
+	"  --cmdline=TEXT            added to the kernel's command line\n"
+	"  --disk=ro|rw,serial=NAME,fd=FD[,fd=FD]...\n"
+	"                            a disk; several files are seen as one (ro only)\n"
+	"  --vsock=LISTENFD,DIRFD,BASE[,cid=N]\n"
+	"                            sockets between host and guest; '-' for no LISTENFD\n"
+	"  --rng                     entropy for the guest\n"
+	"  --console=FD              gets the guest's serial output\n"
+	"  --events=FD               gets a line per event\n"
+	"  --qemu=PATH               the emulator (found in PATH)\n"
+	"  --log-level=LEVEL         error, warn, info, debug or trace (warn)\n";
+
+/* Has one of the options before it named the descriptor? */
+static bool fd_taken(const struct options *o, int fd)
+{
+	const int single[] = {o->kernel_fd, o->initrd_fd,       o->console_fd,
+			      o->events_fd, o->vsock_listen_fd, o->vsock_dir_fd};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(single); i++)
+		if (single[i] == fd)
+			return true;
+	for (unsigned int i = 0; i < o->n_disks; i++)
+		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
+			if (o->disks[i].fds[k] == fd)
+				return true;
+	return false;
+}
+
+static int parse_fd(const struct options *o, const char *s, const char *what, int *ret,
+		    struct err *e)
+{
+	uint64_t n;
+
+	if (*ret >= 0)
+		return err_set(e, ERR_USAGE, "%s is given twice", what);
+	if (parse_u64(s, INT_MAX, &n) < 0)
+		return err_set(e, ERR_USAGE, "%s: '%s' is no descriptor number", what, s);
+	if (fd_taken(o, (int)n))
+		return err_set(e, ERR_USAGE, "%s: descriptor %d is used twice", what, (int)n);
+	/* From here on nothing that we start gets it by accident. */
+	if (fd_set_cloexec((int)n, true) < 0)
+		return err_set(e, ERR_USAGE, "%s: descriptor %d is not open", what, (int)n);
+	*ret = (int)n;
+	return 0;
+}
+
+static int parse_count(const char *s, const char *what, unsigned int min, unsigned int max,
+		       unsigned int *ret, struct err *e)
+{
+	uint64_t n;
+
+	if (parse_u64(s, max, &n) < 0 || n < min)
+		return err_set(e, ERR_USAGE, "%s: '%s' is not a number from %u to %u", what, s, min,
+			       max);
+	*ret = (unsigned int)n;
+	return 0;
+}
+
+static int parse_serial(struct option_disk *d, const char *s, struct err *e)
+{
+	size_t n = strlen(s);
+
+	if (n == 0 || n > OPTIONS_DISK_SERIAL_MAX)
+		return err_set(e, ERR_USAGE, "--disk: serial '%s' must have 1 to %d characters", s,
+			       OPTIONS_DISK_SERIAL_MAX);
+	for (const char *p = s; *p; p++)
+		if (*p <= ' ' || *p > '~')
+			return err_set(e, ERR_USAGE, "--disk: serial '%s' is not plain text", s);
+	memcpy(d->serial, s, n + 1);
+	return 0;
+}
+
+static int parse_disk_field(struct options *o, struct option_disk *d, const char *s, struct err *e)
+{
+	int fd = -1;
+
+	if (str_starts_with(s, "serial="))
+		return parse_serial(d, s + strlen("serial="), e);
+	if (!str_starts_with(s, "fd="))
+		return err_set(e, ERR_USAGE, "--disk: unknown field '%s'", s);
+	if (parse_fd(o, s + strlen("fd="), "--disk", &fd, e) < 0)
+		return -1;
+	d->fds = xreallocarray(d->fds, d->n_fds + 1, sizeof(*d->fds));
+	d->fds[d->n_fds++] = fd;
+	return 0;
+}
+
+static int parse_disk(struct options *o, const char *value, struct err *e)
+{
+	_cleanup_free_ char *copy = xstrdup(value);
+	struct option_disk *d;
+	char *rest = copy, *field = strsep(&rest, ",");
+
+	if (o->n_disks == ARRAY_SIZE(o->disks))
+		return err_set(e, ERR_USAGE, "--disk: at most %d devices", MACHINE_DEVICES_MAX);
+	d = &o->disks[o->n_disks];
+	*d = (struct option_disk){.writable = str_eq(field, "rw")};
+	if (!d->writable && !str_eq(field, "ro"))
+		return err_set(e, ERR_USAGE, "--disk: '%s' is neither ro nor rw", field);
+	/* Counted from here on, so that its own descriptors are seen by fd_taken and released. */
+	o->n_disks++;
+	while ((field = strsep(&rest, ",")))
+		if (parse_disk_field(o, d, field, e) < 0)
+			return -1;
+	if (!d->serial[0] || d->n_fds == 0)
+		return err_set(e, ERR_USAGE, "--disk: needs serial= and fd=");
+	if (d->writable && d->n_fds > 1)
+		return err_set(e, ERR_USAGE, "--disk: a writable disk has one fd=");
+	return 0;
+}
+
+static int parse_vsock(struct options *o, char *value, struct err *e)
+{
+	char *rest = value;
+	const char *listen_fd = strsep(&rest, ","), *dir_fd = strsep(&rest, ","),
+		   *base = strsep(&rest, ","), *cid = strsep(&rest, ",");
+
+	if (o->vsock)
+		return err_set(e, ERR_USAGE, "--vsock is given twice");
+	if (!base || rest)
+		return err_set(e, ERR_USAGE, "--vsock: needs LISTENFD,DIRFD,BASE[,cid=N]");
+	o->vsock = true;
+	if (!str_eq(listen_fd, "-") &&
+	    parse_fd(o, listen_fd, "--vsock", &o->vsock_listen_fd, e) < 0)
+		return -1;
+	if (parse_fd(o, dir_fd, "--vsock", &o->vsock_dir_fd, e) < 0)
+		return -1;
+	if (!*base || strlen(base) > VSOCK_BASE_MAX || strchr(base, '/'))
+		return err_set(e, ERR_USAGE, "--vsock: '%s' is no usable name", base);
+	o->vsock_base = base;
+	if (!cid)
+		return 0;
+	if (!str_starts_with(cid, "cid=") ||
+	    parse_u64(cid + strlen("cid="), UINT32_MAX - 1, &o->vsock_cid) < 0 ||
+	    o->vsock_cid < CID_DEFAULT)
+		return err_set(e, ERR_USAGE, "--vsock: '%s' is no context id (3 or more)", cid);
+	return 0;
+}
+
+static int parse_cmdline(struct options *o, const char *s, struct err *e)
+{
+	if (strlen(s) > CMDLINE_MAX)
+		return err_set(e, ERR_USAGE, "--cmdline is too long");
+	for (const char *p = s; *p; p++)
+		if (*p < ' ' || *p > '~')
+			return err_set(e, ERR_USAGE, "--cmdline is not plain text");
+	o->cmdline = s;
+	return 0;
+}
+
+static int parse_log_level(struct options *o, const char *s, struct err *e)
+{
+	if (log_level_parse(s, &o->log_level) < 0)
+		return err_set(e, ERR_USAGE, "--log-level: unknown level '%s'", s);
+	return 0;
+}
+
+/* One option with a value. */
+static int parse_value(struct options *o, const char *name, char *v, struct err *e)
+{
+	if (str_eq(name, "--machine")) {
+		o->machine = v;
+		return 0;
+	}
+	if (str_eq(name, "--qemu")) {
+		o->qemu = v;
+		return 0;
+	}
+	if (str_eq(name, "--cpus"))
+		return parse_count(v, name, 1, CPUS_MAX, &o->cpus, e);
+	if (str_eq(name, "--memory"))
+		return parse_count(v, name, MEMORY_MIN, MEMORY_MAX, &o->memory_mib, e);
+	if (str_eq(name, "--kernel"))
+		return parse_fd(o, v, name, &o->kernel_fd, e);
+	if (str_eq(name, "--initrd"))
+		return parse_fd(o, v, name, &o->initrd_fd, e);
+	if (str_eq(name, "--console"))
+		return parse_fd(o, v, name, &o->console_fd, e);
+	if (str_eq(name, "--events"))
+		return parse_fd(o, v, name, &o->events_fd, e);
+	if (str_eq(name, "--cmdline"))
+		return parse_cmdline(o, v, e);
+	if (str_eq(name, "--disk"))
+		return parse_disk(o, v, e);
+	if (str_eq(name, "--vsock"))
+		return parse_vsock(o, v, e);
+	if (str_eq(name, "--log-level"))
+		return parse_log_level(o, v, e);
+	return err_set(e, ERR_USAGE, "unknown option '%s'", name);
+}
+
+static int parse_one(struct options *o, char *arg, struct err *e)
+{
+	_cleanup_free_ char *name = NULL;
+	char *eq = strchr(arg, '=');
+
+	if (str_eq(arg, "--help")) {
+		o->help = true;
+		return 0;
+	}
+	if (str_eq(arg, "--rng")) {
+		o->rng = true;
+		return 0;
+	}
+	if (!str_starts_with(arg, "--"))
+		return err_set(e, ERR_USAGE, "unexpected argument '%s'", arg);
+	if (!eq)
+		return err_set(e, ERR_USAGE, "unknown option '%s', or its '=VALUE' is missing",
+			       arg);
+	name = xstrndup(arg, (size_t)(eq - arg));
+	return parse_value(o, name, eq + 1, e);
+}
+
+int options_parse(struct options *o, int argc, char **argv, struct err *e)
+{
+	*o = (struct options){
+		.machine = "auto",
+		.cpus = 1,
+		.memory_mib = 512,
+		.kernel_fd = -1,
+		.initrd_fd = -1,
+		.console_fd = -1,
+		.events_fd = -1,
+		.vsock_listen_fd = -1,
+		.vsock_dir_fd = -1,
+		.vsock_cid = CID_DEFAULT,
+		.log_level = LOG_WARN,
+	};
+	for (int i = 1; i < argc; i++)
+		if (parse_one(o, argv[i], e) < 0)
+			return -1;
+	if (o->help)
+		return 0;
+	if (o->kernel_fd < 0)
+		return err_set(e, ERR_USAGE, "--kernel is missing");
+	if (o->events_fd < 0)
+		return err_set(e, ERR_USAGE, "--events is missing");
+	if (o->n_disks + o->vsock + o->rng > MACHINE_DEVICES_MAX)
+		return err_set(e, ERR_USAGE, "at most %d devices", MACHINE_DEVICES_MAX);
+	return 0;
+}
+
+void options_release(struct options *o)
+{
+	close_fd(&o->kernel_fd);
+	close_fd(&o->initrd_fd);
+	close_fd(&o->console_fd);
+	close_fd(&o->events_fd);
+	close_fd(&o->vsock_listen_fd);
+	close_fd(&o->vsock_dir_fd);
+	for (unsigned int i = 0; i < o->n_disks; i++) {
+		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
+			close_fd(&o->disks[i].fds[k]);
+		free(o->disks[i].fds);
+	}
+	o->n_disks = 0;
+}

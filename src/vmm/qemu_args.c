@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/qemu_args.h"
+
+#include "virtio/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * A kernel takes 2047 bytes (COMMAND_LINE_SIZE less the NUL), of which QEMU uses some for
+ * the addresses of the virtio devices: " virtio_mmio.device=512@0xfeb00e00:12" each.
+ */
+#define CMDLINE_MAX        2047
+#define CMDLINE_PER_DEVICE 40
+
+/*
+ * Measured rules, each of which cost somebody a hung or crashed guest:
+ *  - tsc_early_khz, tsc=reliable, no_timer_check: the guest cannot calibrate its clocks against
+ *    the emulated timer when the host is busy; without these it hangs or runs on a 4 ms clock.
+ *  - reboot=t and panic=-1: a reset by triple fault is what ends QEMU with -no-reboot. Switching
+ *    off does not, as there is no ACPI.
+ *  - nolapic_timer, noreplace-smp: save 260 ms of calibration and code patching; only with one
+ *    vCPU. With several, interrupting one for text patching goes wrong now and then under
+ *    nolapic_timer (see the choice of threads below).
+ */
+char *qemu_kernel_cmdline(const struct machine_spec *spec, uint32_t tsc_khz, struct err *e)
+{
+	char *tsc = tsc_khz ? xasprintf(" tsc_early_khz=%u tsc=reliable", tsc_khz) : xstrdup("");
+	char *line = xasprintf("console=ttyS0 quiet reboot=t panic=-1 no_timer_check%s%s%s%s", tsc,
+			       spec->cpus == 1 ? " nolapic_timer noreplace-smp" : "",
+			       spec->cmdline ? " " : "", spec->cmdline ? spec->cmdline : "");
+
+	free(tsc);
+	if (strlen(line) + spec->n_devices * CMDLINE_PER_DEVICE > CMDLINE_MAX) {
+		free(line);
+		err_set(e, ERR_INVALID, "the kernel command line is too long");
+		return NULL;
+	}
+	return line;
+}
+
+static void add(struct strv *args, const char *option, char *value)
+{
+	strv_add(args, option);
+	strv_take(args, value);
+}
+
+static const char *device_driver(const struct virtio_device *dev)
+{
+	switch (dev->id) {
+	case VIRTIO_ID_BLOCK:
+		return "vhost-user-blk";
+	case VIRTIO_ID_VSOCK:
+		return "vhost-user-vsock-device";
+	case VIRTIO_ID_RNG:
+		return "vhost-user-rng";
+	case VIRTIO_ID_FS:
+		return "vhost-user-fs-device";
+	default:
+		return "";
+	}
+}
+
+static void add_device(struct strv *args, const struct virtio_device *dev, unsigned int i, int fd)
+{
+	add(args, "-chardev", xasprintf("socket,id=c%u,fd=%d", i, fd));
+	add(args, "-device", xasprintf("%s,chardev=c%u", device_driver(dev), i));
+}
+
+void qemu_args(struct strv *args, const struct machine_spec *spec, const char *cmdline,
+	       const int *sockets)
+{
+	strv_add(args, "qemu-system-x86_64");
+	add(args, "-M",
+	    xstrdup("microvm,acpi=off,memory-backend=mem,usb=off,graphics=off,"
+		    "dump-guest-core=off,mem-merge=off"));
+	/* Guests newer than 6.1 die at random when cmpxchg16b is emulated. */
+	add(args, "-cpu", xstrdup("max,-cx16"));
+	add(args, "-accel", xstrdup(spec->cpus > 1 ? "tcg,thread=multi" : "tcg,thread=single"));
+	add(args, "-smp", xasprintf("%u", spec->cpus));
+	add(args, "-m", xasprintf("%uM", spec->memory_mib));
+	add(args, "-object",
+	    xasprintf("memory-backend-memfd,id=mem,size=%uM,share=on", spec->memory_mib));
+	for (const char *const *p =
+		     (const char *const[]){"-nodefaults", "-no-user-config", "-no-reboot", NULL};
+	     *p; p++)
+		strv_add(args, *p);
+	add(args, "-display", xstrdup("none"));
+	/* The serial port goes to standard output, which is a pipe of ours. */
+	add(args, "-chardev", xstrdup("stdio,id=con,signal=off"));
+	add(args, "-serial", xstrdup("chardev:con"));
+	/* The device models have to be modern ones: vhost-user back-ends know no other. */
+	add(args, "-global", xstrdup("virtio-mmio.force-legacy=false"));
+	add(args, "-kernel", xasprintf("/proc/self/fd/%d", spec->kernel_fd));
+	if (spec->initrd_fd >= 0)
+		add(args, "-initrd", xasprintf("/proc/self/fd/%d", spec->initrd_fd));
+	add(args, "-append", xstrdup(cmdline));
+	for (unsigned int i = 0; i < spec->n_devices; i++)
+		add_device(args, spec->devices[i], i, sockets[i]);
+}

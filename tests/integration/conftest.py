@@ -1,0 +1,125 @@
+"""
+What the tests share. They run against a finished build, named by MSB, and start real virtual
+machines; the only network is the loopback interface.
+
+Most tests share one MSB_HOME, in which three images are loaded. After each test nothing of it may
+be left: no unnamed sandbox, no process. Tests that change images get a home of their own.
+"""
+import itertools
+import os
+
+import pytest
+
+import harness
+import oci
+import registry
+from harness import Home
+
+KEPT = {"box"}  # sandboxes of the session's home that outlive a test
+
+
+def pytest_sessionstart(session):
+    harness.adopt_orphans()
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory):
+    """Paths of OCI archives by the name of their image."""
+    folder = tmp_path_factory.mktemp("archives")
+    images = {"busybox": oci.busybox(), "debian": oci.debian(), "layered": oci.layered()}
+    return {name: oci.write_oci(str(folder / (name + ".tar")), {name: image})
+            for name, image in images.items()}
+
+
+@pytest.fixture(scope="session")
+def small():
+    """A tiny busybox image, for tests that look at its bytes."""
+    return oci.busybox()
+
+
+@pytest.fixture(scope="session")
+def session_home(tmp_path_factory, archives):
+    home = Home(tmp_path_factory.mktemp("home"))
+    for path in archives.values():
+        home("load", "-q", "-i", path).ok()
+    yield home
+    home.remove_all()
+    harness.wait_for(lambda: not harness.runtime_processes(), "processes are left")
+    assert home.leftovers() == []
+
+
+def check_nothing_left(home, kept):
+    assert set(home.sandboxes()) <= kept
+    running = [name for name, status in home.sandboxes().items() if status == "Running"]
+    monitors = harness.below(os.getpid(), "msb-monitor")
+    assert len(monitors) == len(running)
+    assert len(home.leftovers()) == 2 * len(home.sandboxes())
+
+
+@pytest.fixture
+def msb(session_home):
+    """Runs msb in the session's home; nothing may be left there afterwards."""
+    yield session_home
+    check_nothing_left(session_home, KEPT)
+
+
+@pytest.fixture(scope="module")
+def shared(session_home):
+    """The same for fixtures that outlive a test; they clean up themselves."""
+    return session_home
+
+
+@pytest.fixture(scope="session")
+def running_box(session_home):
+    session_home("create", "-q", "--name", "box", "-m", "256M", "busybox").ok()
+    return "box"
+
+
+@pytest.fixture
+def box(msb, running_box):
+    """The name of a sandbox that runs all the time, for what needs no boot of its own."""
+    return running_box
+
+
+@pytest.fixture
+def inside(msb, box):
+    """Runs a shell command in the box."""
+    def run(script, *options, **kw):
+        return msb("exec", *options, box, "--", "sh", "-c", script, **kw)
+    return run
+
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def name(msb):
+    """A new name for a sandbox, which is removed at the end."""
+    name = f"test-{next(NUMBERS)}"
+    yield name
+    msb("rm", "-f", "-q", name)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A home without anything in it."""
+    home = Home(tmp_path / "home")
+    before = set(harness.runtime_processes())
+    yield home
+    home.remove_all()
+    assert home.leftovers() == []
+    assert set(harness.runtime_processes()) <= before
+
+
+@pytest.fixture(scope="session")
+def docker_registry(tmp_path_factory):
+    running = registry.DockerRegistry(str(tmp_path_factory.mktemp("registry")))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def fake(small):
+    running = registry.FakeRegistry(small)
+    yield running
+    running.stop()
