@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <linux/close_range.h>
+
 #define SHELL "/bin/sh"
 
 /* A report is one atomic write. */
@@ -217,6 +219,8 @@ static _Noreturn void child(const struct launch *l, int report)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
+	/* There should be nothing but this report that outlives us; it is closed by execve, too. */
+	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	run(l, &e);
 	/* The exit status is not looked at; the report is. */
 	_exit(write(report, &e, sizeof(e)) == sizeof(e) ? 127 : 126);

@@ -13,8 +13,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMAND(ident) \
 	.run = cmd_##ident, .options = ident##_options, .args_size = &ident##_args_size
@@ -279,11 +281,24 @@ static int dispatch(struct cli *cli, int argc, char **argv)
 	return 2;
 }
 
+/* Nothing that we open may take the place of a standard stream that the caller has closed. */
+static void fill_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = {.start_ns = clock_mono_ns()};
 	int status;
 
+	fill_standard_streams();
 	log_setup("msb", LOG_WARN);
 	if (argc < 2 || is_help(argv[1])) {
 		print_overview();

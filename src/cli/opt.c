@@ -65,6 +65,8 @@ int opt_memory(const char *value, void *field, struct err *e)
 	default:
 		return bad_size(value, e);
 	}
+	if (bytes == 0) /* would mean the default */
+		return err_set(e, ERR_INVALID, "size must be greater than 0");
 	*(uint64_t *)field = bytes;
 	return 0;
 }
@@ -159,7 +161,7 @@ static int missing_value(const struct opt *o, struct err *e)
 		       o->name, o->metavar);
 }
 
-/* A value may start with a dash only if the option takes free text that may. */
+/* Whatever comes next is the value, also if it starts with a dash; only `--` is none. */
 static const char *next_value(const struct opt *o, int argc, char **argv, int *i, struct err *e)
 {
 	if (*i + 1 >= argc || strcmp(argv[*i + 1], "--") == 0) {

@@ -176,19 +176,10 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 
 /* --- configuration ------------------------------------------------------------------------- */
 
-static json_t *string_array(const struct strv *sv)
+/* -1 when the value is not UTF-8. */
+static int set_string(json_t *j, const char *key, const char *value)
 {
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < sv->n; i++)
-		json_array_append_new(a, json_string(sv->v[i]));
-	return a;
-}
-
-static void set_string(json_t *j, const char *key, const char *value)
-{
-	if (value && *value)
-		json_object_set_new(j, key, json_string(value));
+	return value && *value ? json_object_set_new(j, key, json_string(value)) : 0;
 }
 
 static const char *image_string(json_t *image_config, const char *key)
@@ -205,8 +196,12 @@ static json_t *merged_env(json_t *image_config, const struct strv *env)
 	json_array_foreach (json_object_get(image_config, "Env"), i, item)
 		if (json_is_string(item) && strchr(json_string_value(item), '='))
 			json_array_append(a, item);
-	for (i = 0; i < env->n; i++)
-		json_array_append_new(a, json_string(env->v[i]));
+	for (i = 0; i < env->n; i++) {
+		if (json_array_append_new(a, json_string(env->v[i])) < 0) {
+			json_decref(a);
+			return NULL;
+		}
+	}
 	return a;
 }
 
@@ -218,9 +213,12 @@ static json_t *tmpfs_array(const struct strv *tmpfs)
 		_cleanup_free_ char *path = NULL;
 		uint64_t size;
 
-		if (parse_tmpfs(tmpfs->v[i], &path, &size, NULL) == 0)
-			json_array_append_new(
-				a, json_pack("{s:s, s:I}", "path", path, "size", (json_int_t)size));
+		if (parse_tmpfs(tmpfs->v[i], &path, &size, NULL) < 0 ||
+		    json_array_append_new(a, json_pack("{s:s, s:I}", "path", path, "size",
+						       (json_int_t)size)) < 0) {
+			json_decref(a);
+			return NULL;
+		}
 	}
 	return a;
 }
@@ -239,12 +237,14 @@ static json_t *build_config(const struct sandbox_options *o, json_t *record)
 		      o->machine ? o->machine : "auto", "env", merged_env(image, &o->env),
 		      "entrypoint", entrypoint, "cmd", json_object_get(image, "Cmd"), "tmpfs",
 		      tmpfs_array(&o->tmpfs));
-	if (!j)
+	if (!j ||
+	    set_string(j, "workdir", o->workdir ? o->workdir : image_string(image, "WorkingDir")) <
+		    0 ||
+	    set_string(j, "user", o->user ? o->user : image_string(image, "User")) < 0 ||
+	    set_string(j, "hostname", o->hostname) < 0 || set_string(j, "shell", o->shell) < 0) {
+		json_decref(j);
 		return NULL;
-	set_string(j, "workdir", o->workdir ? o->workdir : image_string(image, "WorkingDir"));
-	set_string(j, "user", o->user ? o->user : image_string(image, "User"));
-	set_string(j, "hostname", o->hostname);
-	set_string(j, "shell", o->shell);
+	}
 	return j;
 }
 

@@ -14,7 +14,7 @@ struct blob_writer {
 	int fd;
 	uint64_t max;
 	uint64_t begin, size; /* of the content that was begun last */
-	uint64_t end;	      /* where the next content may start */
+	uint64_t end;         /* where the next content may start */
 	uint64_t buffer_pos;  /* the buffer's place in the file */
 	size_t used;
 	uint8_t buffer[BUFFER_LEN];

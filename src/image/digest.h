@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DIGEST_LEN	32
+#define DIGEST_LEN      32
 #define DIGEST_TEXT_LEN (7 + 2 * DIGEST_LEN + 1)
 
 struct digest {

@@ -51,13 +51,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC		  0xe0f5e1e2U
-#define SUPER_OFFSET	  1024U
-#define SUPER_LEN	  128U
-#define FEATURE_CHECKSUM  1U
-#define FEATURE_MTIME	  2U
-#define FIRST_INODE	  EROFS_BLOCK
-#define BUFFER_LEN	  (256 * KIB)
+#define MAGIC            0xe0f5e1e2U
+#define SUPER_OFFSET     1024U
+#define SUPER_LEN        128U
+#define FEATURE_CHECKSUM 1U
+#define FEATURE_MTIME    2U
+#define FIRST_INODE      EROFS_BLOCK
+#define BUFFER_LEN       (256 * KIB)
 /* A longer tail gets a block of its own: room lost in front of it would be as large. */
 #define INLINE_MAX 2048U
 
@@ -171,8 +171,7 @@ static bool needs_extended(const struct writer *w, const struct erofs_item *item
 /* Gives an inode its place at or after `pos`; returns the end of it. */
 static uint64_t place_inode(struct erofs_item *item, uint64_t pos)
 {
-	uint32_t head = (item->extended ? EROFS_EXTENDED_LEN : EROFS_COMPACT_LEN) +
-			item->xattr_len;
+	uint32_t head = (item->extended ? EROFS_EXTENDED_LEN : EROFS_COMPACT_LEN) + item->xattr_len;
 	uint32_t tail = (uint32_t)(item->body_len % EROFS_BLOCK);
 
 	pos = ALIGN_UP(pos, (uint64_t)EROFS_SLOT);

@@ -4,10 +4,10 @@
 
 #include "image/erofs.h"
 
-#define EROFS_SLOT	   32U
+#define EROFS_SLOT         32U
 #define EROFS_COMPACT_LEN  32U
 #define EROFS_EXTENDED_LEN 64U
-#define EROFS_XATTR_MAX	   (192U * 1024)
+#define EROFS_XATTR_MAX    (192U * 1024)
 
 /* What an inode's `layout` is; see erofs.c. */
 #define EROFS_LAYOUT_PLAIN  0
@@ -17,10 +17,10 @@
 struct erofs_item {
 	struct tree_inode *inode;
 	struct tree_node **children; /* of a directory: sorted, with NULL for "." and ".." */
-	uint32_t n_children;	     /* both included */
-	uint64_t body_len;	     /* of a directory or link target */
-	uint64_t offset;	     /* of the inode in the file */
-	uint64_t block;		     /* of the body's part that is not inline, absolute */
+	uint32_t n_children;         /* both included */
+	uint64_t body_len;           /* of a directory or link target */
+	uint64_t offset;             /* of the inode in the file */
+	uint64_t block;              /* of the body's part that is not inline, absolute */
 	uint32_t xattr_len;
 	uint32_t tail_len; /* inline bytes behind inode and xattrs */
 	uint32_t nlink;

@@ -22,9 +22,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DIRENT_LEN	 12U
+#define DIRENT_LEN       12U
 #define XATTR_HEADER_LEN 12U
-#define XATTR_ENTRY_LEN	 4U
+#define XATTR_ENTRY_LEN  4U
 /* The inode's 16-bit count of 4-byte units would allow for a little more. */
 #define XATTR_LEN_MAX EROFS_XATTR_MAX
 

@@ -263,8 +263,8 @@ static json_t *path_json(enum store_kind kind, const struct digest *d)
 
 static json_t *config_json(const struct image *im)
 {
-	static const char *const keys[] = {"Env",  "Entrypoint", "Cmd",	      "WorkingDir",
-					   "User", "Labels",	 "StopSignal"};
+	static const char *const keys[] = {"Env",  "Entrypoint", "Cmd",       "WorkingDir",
+					   "User", "Labels",     "StopSignal"};
 	const json_t *from = json_object_get(im->config.json, "config");
 	json_t *to = json_object();
 

@@ -32,7 +32,8 @@ void image_release(struct image *im);
 
 /* Whether a layer's files are all there, by their sizes and the checksum of the index' header. */
 bool image_layer_present(struct store *s, const struct digest *diff_id);
-/* Reads what the layers' headers say. ERR_NOT_FOUND or ERR_CORRUPT for a layer that is not there. */
+/* Reads what the layers' headers say. ERR_NOT_FOUND or ERR_CORRUPT for a layer that is not there.
+ */
 int image_scan(struct image *im, struct err *e);
 /* After image_scan: whether the metadata are there and fit. */
 bool image_has_metadata(struct image *im);

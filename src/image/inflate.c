@@ -8,7 +8,7 @@
 #include <zstd.h>
 
 #define ZSTD_WINDOW_LOG_MAX 24
-#define MAGIC_LEN	    4
+#define MAGIC_LEN           4
 
 struct inflate {
 	inflate_peek_fn *peek;

@@ -18,7 +18,7 @@ struct ingest;
 
 struct ingest_result {
 	struct digest blob_digest; /* of the bytes as they came */
-	struct digest diff_id;	   /* of the tar archive */
+	struct digest diff_id;     /* of the tar archive */
 	uint64_t blob_size;
 	uint64_t data_size;
 	enum inflate_format format;

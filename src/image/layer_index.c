@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define MAGIC	      "MSBLAYER"
-#define VERSION	      1
+#define MAGIC         "MSBLAYER"
+#define VERSION       1
 #define ENTRY_LEN     64
 #define XATTR_LEN     8
 #define BUFFER_LEN    (256 * KIB)
@@ -46,6 +46,32 @@ bool layer_path_valid(const char *path, size_t len)
 			return false; /* ends with a slash */
 	}
 	return true;
+}
+
+const char *layer_path_normalise(const char *s, char out[LAYER_PATH_MAX], size_t *ret_len)
+{
+	size_t len = 0;
+
+	while (*s) {
+		size_t n = strcspn(s, "/");
+
+		if (n == 2 && s[0] == '.' && s[1] == '.')
+			return "has '..' in its path";
+		if (n > LAYER_NAME_MAX)
+			return "has a name that is too long";
+		if (n > 0 && !(n == 1 && s[0] == '.')) {
+			if (len + n + 1 > LAYER_PATH_MAX)
+				return "has a path that is too long";
+			if (len)
+				out[len++] = '/';
+			memcpy(out + len, s, n);
+			len += n;
+		}
+		s += n;
+		s += strspn(s, "/");
+	}
+	*ret_len = len;
+	return NULL;
 }
 
 /* --- writing ------------------------------------------------------------------------------- */

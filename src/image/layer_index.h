@@ -27,12 +27,12 @@
 #include "image/digest.h"
 
 #define LAYER_INDEX_HEADER_LEN 128
-#define LAYER_PATH_MAX	       4095
-#define LAYER_NAME_MAX	       255
+#define LAYER_PATH_MAX         4095
+#define LAYER_NAME_MAX         255
 #define LAYER_XATTR_VALUE_MAX  65535
 #define LAYER_XATTRS_MAX       (128U * 1024) /* bytes of one entry */
 #define LAYER_ENTRIES_MAX      (4U * 1024 * 1024)
-#define LAYER_BLOCK	       4096U
+#define LAYER_BLOCK            4096U
 
 enum layer_entry_type {
 	LAYER_FILE = 1,
@@ -79,6 +79,11 @@ struct layer_info {
 
 /* Whether a path is normalised as described above. */
 bool layer_path_valid(const char *path, size_t len);
+/*
+ * Writes the normalised form of a path from an archive; not terminated. Returns NULL, or what is
+ * wrong with the path, for a message after its name.
+ */
+const char *layer_path_normalise(const char *s, char out[LAYER_PATH_MAX], size_t *ret_len);
 
 /* --- writing --- */
 

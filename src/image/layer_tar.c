@@ -12,7 +12,7 @@
 #include <archive_entry.h>
 
 #define WHITEOUT_PREFIX ".wh."
-#define WHITEOUT_META	".wh..wh."
+#define WHITEOUT_META   ".wh..wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 
 #define MAJOR_MAX 0xfffU
@@ -61,33 +61,6 @@ static int archive_failed(struct archive *a, struct err *e)
 	const char *s = archive_error_string(a);
 
 	return err_set(e, ERR_CORRUPT, "damaged tar archive: %s", s ? s : "unknown error");
-}
-
-/* Writes the normalised form to `out` (LAYER_PATH_MAX bytes); NULL or what is wrong. */
-static const char *normalise(const char *s, char *out, size_t *ret_len)
-{
-	size_t len = 0;
-
-	while (*s) {
-		size_t n = strcspn(s, "/");
-
-		if (n == 2 && s[0] == '.' && s[1] == '.')
-			return "has '..' in its path";
-		if (n > LAYER_NAME_MAX)
-			return "has a name that is too long";
-		if (n > 0 && !(n == 1 && s[0] == '.')) {
-			if (len + n + 1 > LAYER_PATH_MAX)
-				return "has a path that is too long";
-			if (len)
-				out[len++] = '/';
-			memcpy(out + len, s, n);
-			len += n;
-		}
-		s += n;
-		s += strspn(s, "/");
-	}
-	*ret_len = len;
-	return NULL;
 }
 
 /* Recognises ".wh." names; changes type and path. Returns 0, 1 to ignore the entry, or -1. */
@@ -175,10 +148,11 @@ static int read_type(struct reader *r, struct archive_entry *ae, struct layer_en
 	dev_t major, minor;
 
 	if (link) {
-		why = normalise(link, r->link, &entry->link_len);
+		why = layer_path_normalise(link, r->link, &entry->link_len);
 		if (why || entry->link_len == 0)
-			return corrupt(e, path, why ? "is a hard link to outside of the image"
-						    : "is a hard link to nothing");
+			return corrupt(e, path,
+				       why ? "is a hard link to outside of the image"
+					   : "is a hard link to nothing");
 		entry->type = LAYER_HARDLINK;
 		entry->link = r->link;
 		return 0;
@@ -252,7 +226,7 @@ static int read_entry(struct reader *r, struct archive *a, struct archive_entry 
 			       LAYER_ENTRIES_MAX);
 	if (!path || !*path)
 		return corrupt(e, path, "has an empty name");
-	why = normalise(path, r->path, &entry.path_len);
+	why = layer_path_normalise(path, r->path, &entry.path_len);
 	if (why)
 		return corrupt(e, path, why);
 	entry.path = r->path;

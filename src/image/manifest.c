@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define NAME_ANNOTATION "io.containerd.image.name"
-#define TAG_ANNOTATION	"org.opencontainers.image.ref.name"
+#define TAG_ANNOTATION  "org.opencontainers.image.ref.name"
 
 const char *manifest_host_architecture(void)
 {
@@ -98,9 +98,10 @@ static int check_layers(const struct manifest *m, struct err *e)
 
 		/* The bytes tell the compression; the type tells whether it is a layer at all. */
 		if (!type || !layer_type_known(type))
-			return err_set(e, ERR_UNSUPPORTED,
-				       "this is not a container image: a layer has the type '%.200s'",
-				       type ? type : "");
+			return err_set(
+				e, ERR_UNSUPPORTED,
+				"this is not a container image: a layer has the type '%.200s'",
+				type ? type : "");
 	}
 	return 0;
 }
@@ -186,8 +187,8 @@ const struct descriptor *manifest_select(const struct manifest *index, const cha
 		/* Attestations are listed as unknown/unknown. */
 		if (!d->os || !d->architecture || str_eq(d->os, "unknown") || strlen(all) > 200)
 			continue;
-		longer = xasprintf("%s%s%.20s/%.20s", all, *all ? ", " : "", d->os,
-				   d->architecture);
+		longer =
+			xasprintf("%s%s%.20s/%.20s", all, *all ? ", " : "", d->os, d->architecture);
 		free(all);
 		all = longer;
 	}

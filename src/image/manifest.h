@@ -11,15 +11,15 @@
 
 #include <jansson.h>
 
-#define MANIFEST_MAX	    (4 * MIB) /* bytes of any document */
+#define MANIFEST_MAX        (4 * MIB) /* bytes of any document */
 #define MANIFEST_LAYERS_MAX 512
 /* What a virtual machine takes as parts of one disk. */
 #define IMAGE_PARTS_MAX 128
 
-#define MEDIA_OCI_INDEX	     "application/vnd.oci.image.index.v1+json"
+#define MEDIA_OCI_INDEX      "application/vnd.oci.image.index.v1+json"
 #define MEDIA_OCI_MANIFEST   "application/vnd.oci.image.manifest.v1+json"
 #define MEDIA_OCI_CONFIG     "application/vnd.oci.image.config.v1+json"
-#define MEDIA_OCI_LAYER	     "application/vnd.oci.image.layer.v1.tar"
+#define MEDIA_OCI_LAYER      "application/vnd.oci.image.layer.v1.tar"
 #define MEDIA_DOCKER_LIST    "application/vnd.docker.distribution.manifest.list.v2+json"
 #define MEDIA_DOCKER_SCHEMA2 "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -29,7 +29,7 @@ struct descriptor {
 	char *media_type;
 	/* In an index only; may be NULL. */
 	char *os, *architecture;
-	char *name; /* of the annotations that say what the image is called */
+	char *name;       /* of the annotations that say what the image is called */
 	bool name_is_tag; /* only its tag */
 };
 

@@ -28,8 +28,8 @@
 
 static int does_not_fit(struct err *e, const struct layer_entry *entry, const char *why)
 {
-	return err_set(e, ERR_CORRUPT, "entry '%.*s' %s",
-		       (int)MIN(entry->path_len, (size_t)200), entry->path, why);
+	return err_set(e, ERR_CORRUPT, "entry '%.*s' %s", (int)MIN(entry->path_len, (size_t)200),
+		       entry->path, why);
 }
 
 static bool is_dir(const struct tree_node *n)

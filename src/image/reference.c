@@ -216,8 +216,8 @@ char *reference_format(const struct reference *r)
 
 	if (r->has_digest)
 		digest_format(&r->digest, digest);
-	return xasprintf("%s/%s%s%s%s%s", r->host, r->path, r->tag ? ":" : "",
-			 r->tag ? r->tag : "", r->has_digest ? "@" : "", digest);
+	return xasprintf("%s/%s%s%s%s%s", r->host, r->path, r->tag ? ":" : "", r->tag ? r->tag : "",
+			 r->has_digest ? "@" : "", digest);
 }
 
 bool reference_host_is_loopback(const char *host)

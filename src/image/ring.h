@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A bounded byte queue between one writing and one reading thread, without copies: the writer fills
- * the memory that ring_reserve gives, the reader uses what ring_peek gives. Either side may hang up.
+ * the memory that ring_reserve gives, the reader uses what ring_peek gives. Either side may hang
+ * up.
  */
 #pragma once
 

@@ -62,7 +62,8 @@ static void clean_folder(int root, const char *folder, bool all)
 	while ((de = readdir(dir))) {
 		_cleanup_close_ int tmp = -1;
 
-		if (de->d_type == DT_DIR || (!all && !str_starts_with(de->d_name, STORE_TEMP_PREFIX)))
+		if (de->d_type == DT_DIR ||
+		    (!all && !str_starts_with(de->d_name, STORE_TEMP_PREFIX)))
 			continue;
 		tmp = openat(dirfd(dir), de->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 		/* Its owner may publish the file just now; then the name is gone with the lock. */
@@ -183,8 +184,7 @@ int store_lock(struct store *s, enum store_kind kind, const struct digest *d, st
 
 	lock_path(kind, d, path);
 	for (;;) {
-		_cleanup_close_ int fd =
-			openat(s->root, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		_cleanup_close_ int fd = openat(s->root, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 		int r = fd < 0 ? -errno : lock_file(fd, LOCK_EX);
 
 		if (r < 0)

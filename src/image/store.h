@@ -27,8 +27,8 @@ struct store_temp {
 	char path[STORE_PATH_LEN]; /* relative to the cache */
 };
 
-#define STORE_TEMP_INIT \
-	{               \
+#define STORE_TEMP_INIT  \
+	{                \
 		.fd = -1 \
 	}
 

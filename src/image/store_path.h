@@ -13,7 +13,7 @@
 
 #include "image/digest.h"
 
-#define STORE_PATH_LEN	  96
+#define STORE_PATH_LEN    96
 #define STORE_TEMP_PREFIX ".tmp-"
 
 enum store_kind { STORE_BLOB, STORE_LAYER_DATA, STORE_LAYER_INDEX, STORE_IMAGE };

@@ -154,8 +154,7 @@ struct tree_node *tree_add(struct tree *t, struct tree_node *dir, const char *na
 		return NULL;
 	}
 	if (dir->depth >= TREE_DEPTH_MAX) {
-		err_set(e, ERR_INVALID, "the image has directories deeper than %u",
-			TREE_DEPTH_MAX);
+		err_set(e, ERR_INVALID, "the image has directories deeper than %u", TREE_DEPTH_MAX);
 		return NULL;
 	}
 	if (t->n_nodes >= t->n_buckets && grow_buckets(t, e) < 0)

@@ -27,8 +27,8 @@ struct tree_inode {
 	uint32_t nlink; /* names of a file; of a directory it is worked out when writing */
 	int64_t mtime;
 	uint32_t mtime_ns;
-	uint32_t rdev; /* as in `struct stat` of 32-bit Linux: new_encode_dev */
-	uint64_t size; /* of a regular file */
+	uint32_t rdev;  /* as in `struct stat` of 32-bit Linux: new_encode_dev */
+	uint64_t size;  /* of a regular file */
 	uint64_t block; /* where its content starts within its part, in blocks */
 	uint32_t part;
 	uint32_t target_len;
@@ -38,7 +38,7 @@ struct tree_inode {
 
 	/* For the writer. */
 	uint32_t number;
-	uint64_t nid; /* 0 while it has no place */
+	uint64_t nid;           /* 0 while it has no place */
 	struct tree_node *node; /* a name of it */
 };
 

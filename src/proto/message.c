@@ -359,12 +359,14 @@ json_t *message_error(const struct err *e)
 
 int message_check(json_t *result, struct err *e)
 {
-	const char *code = NULL, *message = NULL, *hint = NULL;
+	json_t *error = json_object_get(result, "error");
+	const char *code = json_string_value(json_object_get(error, "code"));
+	const char *message = json_string_value(json_object_get(error, "message"));
+	const char *hint = json_string_value(json_object_get(error, "hint"));
 
 	if (json_is_true(json_object_get(result, "ok")))
 		return 0;
-	if (json_unpack(result, "{s:{s?s, s?s, s?s}}", "error", "code", &code, "message", &message,
-			"hint", &hint) < 0)
+	if (!json_is_object(error))
 		return err_set(e, ERR_INTERNAL, "malformed answer");
 	err_set(e, err_code_from_name(code), "%s", message ? message : "failed without a reason");
 	if (hint)

@@ -16,8 +16,8 @@ static const char *const stream_names[] = {"stdout", "stderr", "output", "system
 static_assert(ARRAY_SIZE(stream_names) == LOG_STREAM_COUNT, "every stream has a name");
 
 /* Worst case of an escaped byte is \u00xx. */
-#define ENTRY_DATA_MAX ((size_t)64 << 10)
-#define ENTRY_MAX      (6 * ENTRY_DATA_MAX + 256)
+#define ENTRY_DATA_MAX  ((size_t)64 << 10)
+#define ENTRY_FRAME_MAX ((size_t)256) /* what stands around the data: less than 150 bytes */
 
 const char *log_stream_name(enum log_stream s)
 {
@@ -165,25 +165,23 @@ static char *put_base64(char *out, const uint8_t *p, size_t n)
 static void put_entry(struct logfile *l, char *line, enum log_stream s, uint64_t session,
 		      const uint8_t *data, size_t n)
 {
-	char when[RFC3339_LEN], *p = line;
+	char when[RFC3339_LEN], id[32] = "", *p = line;
 	bool text = is_utf8(data, n);
 
 	rfc3339_format(clock_real_ns(), when);
-	p += sprintf(p, "{\"t\":\"%s\",\"s\":\"%s\"", when, log_stream_name(s));
 	if (session)
-		p += sprintf(p, ",\"id\":%llu", (unsigned long long)session);
-	if (!text)
-		p += sprintf(p, ",\"e\":\"b64\"");
-	p += sprintf(p, ",\"d\":\"");
+		snprintf(id, sizeof(id), ",\"id\":%llu", (unsigned long long)session);
+	p += snprintf(line, ENTRY_FRAME_MAX, "{\"t\":\"%s\",\"s\":\"%s\"%s%s,\"d\":\"", when,
+		      log_stream_name(s), id, text ? "" : ",\"e\":\"b64\"");
 	p = text ? put_escaped(p, data, n) : put_base64(p, data, n);
-	p += sprintf(p, "\"}\n");
-	logfile_write(l, line, (size_t)(p - line));
+	memcpy(p, "\"}\n", 3);
+	logfile_write(l, line, (size_t)(p + 3 - line));
 }
 
 void logfile_entry(struct logfile *l, enum log_stream s, uint64_t session, const void *data,
 		   size_t n)
 {
-	_cleanup_free_ char *line = malloc(MIN(6 * n + 256, ENTRY_MAX));
+	_cleanup_free_ char *line = malloc(6 * MIN(n, ENTRY_DATA_MAX) + ENTRY_FRAME_MAX);
 	const uint8_t *p = data;
 
 	while (line && n) {

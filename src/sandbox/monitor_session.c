@@ -166,14 +166,8 @@ static void workload_ended(struct session *s)
 	struct monitor *m = s->m;
 	struct exec_result r;
 	struct err e = {0};
-	json_t *j;
+	json_t *j = message_parse(buf_data(&s->tap.result), buf_len(&s->tap.result), &e);
 
-	/* The shutdown request has no client either, but says nothing about the workload. */
-	if (!s->is_exec) {
-		session_free(s);
-		return;
-	}
-	j = message_parse(buf_data(&s->tap.result), buf_len(&s->tap.result), &e);
 	if (j && exec_result_from_json(j, &r, &e) == 0) {
 		m->exit_code = r.exit_code;
 		snprintf(m->end_text, sizeof(m->end_text), "the command exited with status %d",
@@ -238,7 +232,7 @@ static void agent_relay(struct session *s)
 	if (n > 0) {
 		if (s->is_exec && !tap(s, p, (size_t)n)) {
 			if (s->client_fd < 0)
-				workload_ended(s);
+				own_ended(s);
 			else
 				answer_error(s, ERR_INTERNAL, "the agent sent garbage");
 			return;

@@ -3,8 +3,11 @@
 
 #include "base/cleanup.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #define BUSY_TIMEOUT_MS 20000
 
@@ -58,8 +61,26 @@ static int read_version(struct db *db, int64_t *ret, struct err *e)
 	return 0;
 }
 
-static int migrate(struct db *db, struct err *e)
+/*
+ * Serialises those who find an old schema. SQLite's own locks do not do it: of several that change
+ * the journal mode at once, all but one fail at once, whatever the busy timeout.
+ */
+static int lock_migration(const struct home *h, struct err *e)
 {
+	_cleanup_free_ char *path = home_path(h, "db");
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open '%s'", path);
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return err_sys(e, errno, "cannot lock '%s'", path);
+	return steal_fd(&fd);
+}
+
+static int migrate(struct db *db, const struct home *h, struct err *e)
+{
+	_cleanup_close_ int lock = -1;
 	int64_t version;
 
 	if (read_version(db, &version, e) < 0)
@@ -70,6 +91,9 @@ static int migrate(struct db *db, struct err *e)
 		return err_set(e, ERR_CORRUPT, "the database is damaged: schema version %lld",
 			       (long long)version);
 	/* Another process may be doing the same: look again under the write lock. */
+	lock = lock_migration(h, e);
+	if (lock < 0)
+		return -1;
 	if (exec_sql(db, "PRAGMA journal_mode=WAL", e) < 0 || db_begin(db, e) < 0)
 		return -1;
 	if (read_version(db, &version, e) < 0)
@@ -105,7 +129,7 @@ int db_open(struct db *db, const struct home *h, struct err *e)
 		goto fail;
 	}
 	sqlite3_busy_timeout(db->conn, BUSY_TIMEOUT_MS);
-	if (exec_sql(db, "PRAGMA synchronous=NORMAL", e) < 0 || migrate(db, e) < 0)
+	if (exec_sql(db, "PRAGMA synchronous=NORMAL", e) < 0 || migrate(db, h, e) < 0)
 		goto fail;
 	return 0;
 fail:

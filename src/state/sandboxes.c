@@ -84,6 +84,8 @@ static int lock_run_dir(const struct home *h, int64_t id, bool create)
 		if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
 			return -errno;
 		fd = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+		if (fd < 0 && errno == ENOENT && create)
+			continue; /* somebody else just deleted the directory */
 		if (fd < 0)
 			return -errno;
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
@@ -259,6 +261,8 @@ int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_r
 		return -1;
 	/* Last, since it holds the lock: until here nobody else takes the row for abandoned. */
 	r = remove_tree(AT_FDCWD, run);
+	if (r == -ENOTEMPTY) /* another command made the lock anew: its turn to find no row */
+		r = 0;
 	return r < 0 ? err_sys(e, -r, "cannot remove '%s'", run) : 0;
 }
 
@@ -280,6 +284,8 @@ static void read_end(const struct home *h, const struct sandbox_row *row,
 	j = json_loads(text, 0, NULL);
 	if (json_unpack(j, "{s:s, s?s}", "status", &s, "reason", &why) == 0) {
 		*status = status_from_name(s);
+		if (*status < SANDBOX_STOPPED) /* whatever it says, that is no end */
+			*status = SANDBOX_CRASHED;
 		*reason = why ? xstrdup(why) : NULL;
 	}
 	json_decref(j);

@@ -55,7 +55,6 @@ struct vhost_user {
 	uint64_t protocol_features;
 	struct guest_mem mem;
 	struct ring rings[VIRTIO_QUEUES_MAX];
-	_Atomic unsigned int running;
 	_Atomic bool broken;
 };
 
@@ -95,21 +94,11 @@ static bool ring_running(const struct vhost_user *vu, unsigned int i)
 	return vu->dev->queues[i].vq.started;
 }
 
-static void count_running(struct vhost_user *vu)
-{
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < vu->dev->num_queues; i++)
-		n += ring_running(vu, i);
-	vu->running = n;
-}
-
 static void ring_stop(struct vhost_user *vu, unsigned int i)
 {
 	if (!ring_running(vu, i))
 		return;
 	vu->rings[i].base = virtio_device_stop_queue(vu->dev, i);
-	count_running(vu);
 }
 
 /* Starts the ring if everything it needs is there; a start that fails is the front-end's fault. */
@@ -117,7 +106,6 @@ static int ring_try_start(struct vhost_user *vu, unsigned int i)
 {
 	struct ring *ring = &vu->rings[i];
 	struct virtq_config cfg = {.size = ring->size, .next_avail = ring->base};
-	int r;
 
 	if (ring_running(vu, i) || ring->kick_fd < 0 || !ring->enabled || !ring->has_addr)
 		return 0;
@@ -125,9 +113,7 @@ static int ring_try_start(struct vhost_user *vu, unsigned int i)
 	    !guest_mem_user_to_gpa(&vu->mem, ring->addr.avail, &cfg.avail) ||
 	    !guest_mem_user_to_gpa(&vu->mem, ring->addr.used, &cfg.used))
 		return -EINVAL;
-	r = virtio_device_start_queue(vu->dev, i, &vu->mem, &cfg, ring->kick_fd);
-	count_running(vu);
-	return r;
+	return virtio_device_start_queue(vu->dev, i, &vu->mem, &cfg, ring->kick_fd);
 }
 
 static void ring_clear(struct vhost_user *vu, unsigned int i)
@@ -535,30 +521,37 @@ struct vhost_user *vhost_user_free(struct vhost_user *vu)
 	return NULL;
 }
 
-struct idle_query {
+/* What another thread asks for. */
+struct query {
 	struct vhost_user *vu;
 	bool idle;
+	unsigned int running;
 };
 
-static void query_idle(void *arg)
+static void answer(void *arg)
 {
-	struct idle_query *q = arg;
+	struct query *q = arg;
 	struct virtio_device *dev = q->vu->dev;
 
 	q->idle = q->vu->ev.fd < 0 && !(dev->ops->busy && dev->ops->busy(dev));
+	for (unsigned int i = 0; i < dev->num_queues; i++)
+		q->running += ring_running(q->vu, i);
 }
 
 bool vhost_user_idle(struct vhost_user *vu)
 {
-	struct idle_query q = {.vu = vu};
+	struct query q = {.vu = vu};
 
-	worker_call(vu->dev->worker, query_idle, &q);
+	worker_call(vu->dev->worker, answer, &q);
 	return q.idle;
 }
 
-unsigned int vhost_user_running_queues(const struct vhost_user *vu)
+unsigned int vhost_user_running_queues(struct vhost_user *vu)
 {
-	return vu->running;
+	struct query q = {.vu = vu};
+
+	worker_call(vu->dev->worker, answer, &q);
+	return q.running;
 }
 
 bool vhost_user_broken(const struct vhost_user *vu)

@@ -29,5 +29,5 @@ bool vhost_user_idle(struct vhost_user *vu);
  * Queues of the device that are running / whose driver broke the rules; any thread may ask. For
  * tests and diagnostics.
  */
-unsigned int vhost_user_running_queues(const struct vhost_user *vu);
+unsigned int vhost_user_running_queues(struct vhost_user *vu);
 bool vhost_user_broken(const struct vhost_user *vu);

@@ -138,9 +138,10 @@ static int parse_disk(struct options *o, const char *value, struct err *e)
 	return 0;
 }
 
-static int parse_vsock(struct options *o, char *value, struct err *e)
+static int parse_vsock(struct options *o, const char *value, struct err *e)
 {
-	char *rest = value;
+	_cleanup_free_ char *copy = xstrdup(value);
+	char *rest = copy;
 	const char *listen_fd = strsep(&rest, ","), *dir_fd = strsep(&rest, ","),
 		   *base = strsep(&rest, ","), *cid = strsep(&rest, ",");
 
@@ -156,7 +157,7 @@ static int parse_vsock(struct options *o, char *value, struct err *e)
 		return -1;
 	if (!*base || strlen(base) > VSOCK_BASE_MAX || strchr(base, '/'))
 		return err_set(e, ERR_USAGE, "--vsock: '%s' is no usable name", base);
-	o->vsock_base = base;
+	o->vsock_base = xstrdup(base);
 	if (!cid)
 		return 0;
 	if (!str_starts_with(cid, "cid=") ||
@@ -185,7 +186,7 @@ static int parse_log_level(struct options *o, const char *s, struct err *e)
 }
 
 /* One option with a value. */
-static int parse_value(struct options *o, const char *name, char *v, struct err *e)
+static int parse_value(struct options *o, const char *name, const char *v, struct err *e)
 {
 	if (str_eq(name, "--machine")) {
 		o->machine = v;
@@ -218,10 +219,10 @@ static int parse_value(struct options *o, const char *name, char *v, struct err 
 	return err_set(e, ERR_USAGE, "unknown option '%s'", name);
 }
 
-static int parse_one(struct options *o, char *arg, struct err *e)
+static int parse_one(struct options *o, const char *arg, struct err *e)
 {
 	_cleanup_free_ char *name = NULL;
-	char *eq = strchr(arg, '=');
+	const char *eq = strchr(arg, '=');
 
 	if (str_eq(arg, "--help")) {
 		o->help = true;
@@ -277,6 +278,8 @@ void options_release(struct options *o)
 	close_fd(&o->events_fd);
 	close_fd(&o->vsock_listen_fd);
 	close_fd(&o->vsock_dir_fd);
+	free(o->vsock_base);
+	o->vsock_base = NULL;
 	for (unsigned int i = 0; i < o->n_disks; i++) {
 		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
 			close_fd(&o->disks[i].fds[k]);

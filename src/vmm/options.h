@@ -35,7 +35,7 @@ struct options {
 	bool vsock;
 	int vsock_listen_fd;
 	int vsock_dir_fd;
-	const char *vsock_base;
+	char *vsock_base; /* owned */
 	uint64_t vsock_cid;
 	bool rng;
 	enum log_level log_level;
@@ -43,7 +43,8 @@ struct options {
 
 extern const char options_usage[];
 
-/* The strings of `o` point into argv. 0, or -1 with an error; release it in both cases. */
+/* Strings of `o` that are const point into argv. 0, or -1 with an error; release it in both cases.
+ */
 int options_parse(struct options *o, int argc, char **argv, struct err *e);
 /* Closes the descriptors that nobody took. */
 void options_release(struct options *o);

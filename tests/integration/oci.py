@@ -117,8 +117,9 @@ class Image:
 
     def descriptor(self, reference=None, arch=None):
         d = {"mediaType": OCI_MANIFEST, "digest": self.digest, "size": len(self.manifest)}
-        if reference:
-            d["annotations"] = {"org.opencontainers.image.ref.name": reference}
+        if reference:  # skopeo finds it by the first, docker and containerd by the second
+            d["annotations"] = {"org.opencontainers.image.ref.name": reference,
+                                "io.containerd.image.name": reference}
         if arch:
             d["platform"] = {"architecture": arch, "os": "linux"}
         return d
@@ -206,10 +207,10 @@ def busybox(compression="gzip", **config):
 
 PACKAGES = ["base-files", "bash", "coreutils", "grep", "libc-bin", "python3-minimal"]
 # What the closure of dependencies reaches and no test needs.
-UNWANTED = {"awk", "debconf", "dpkg", "perl-base", "tar", "debianutils", "install-info", "media-types"}
+UNWANTED = {"awk", "debconf", "dpkg", "perl-base", "tar", "debianutils"}
 MERGED = ["bin", "sbin", "lib", "lib64"]  # links into /usr
-UNWANTED_PATHS = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/", "/usr/share/lintian/",
-                  "/usr/share/info/", "/usr/lib/x86_64-linux-gnu/gconv/")
+UNWANTED_PATHS = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/",
+                  "/usr/share/lintian/", "/usr/share/info/", "/usr/lib/x86_64-linux-gnu/gconv/")
 
 
 def depends(package):

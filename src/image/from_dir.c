@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation
+ *
+ * The tree is scanned breadth first into memory, every step with openat and O_NOFOLLOW from the
+ * directory's own descriptor, so that links and renames cannot lead out of it. A file's place in
+ * the image follows from its size in the scan: the metadata are written first, then the contents
+ * are copied behind them, and a file whose size has changed since is an error.
+ *
+ * Descriptors are not kept: a directory or file is opened again by its path below the root, part
+ * by part. That costs a few system calls and needs no more than three descriptors.
+ */
+#include "image/from_dir.h"
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "image/erofs.h"
+#include "image/layer_index.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#define COPY_LEN (1 * MIB)
+
+/* A file with several names that has been met once. */
+struct linked {
+	dev_t dev;
+	ino_t ino;
+	struct tree_inode *inode;
+	struct linked *next;
+};
+
+#define LINKED_BUCKETS 4096
+
+struct scan {
+	const struct from_dir_options *o;
+	int root; /* descriptor */
+	struct tree tree;
+	uint64_t blocks; /* of contents so far */
+	struct linked *linked[LINKED_BUCKETS];
+	/* Directories to read and files to copy, in order. */
+	struct tree_node **dirs, **files;
+	size_t n_dirs, n_files, dirs_cap, files_cap;
+};
+
+static int failed(struct err *e, int errnum, const struct tree_node *n, const char *what)
+{
+	_cleanup_free_ char *path = tree_path(n);
+
+	return err_sys(e, errnum, "cannot %s '%.500s'", what, path);
+}
+
+static void push(struct tree_node ***list, size_t *n, size_t *cap, struct tree_node *node)
+{
+	if (*n == *cap) {
+		*cap = *cap ? *cap * 2 : 256;
+		*list = xreallocarray(*list, *cap, sizeof(**list));
+	}
+	(*list)[(*n)++] = node;
+}
+
+/* Opens a node, part by part from the root. */
+static int open_node(const struct scan *s, const struct tree_node *n, int flags)
+{
+	const struct tree_node **chain;
+	_cleanup_free_ void *mem = NULL;
+	size_t depth = n->depth;
+	int fd;
+
+	if (depth == 0)
+		return openat(s->root, ".", flags | O_CLOEXEC);
+	mem = chain = xcalloc(depth, sizeof(*chain));
+	for (size_t i = depth; i-- > 0; n = n->parent)
+		chain[i] = n;
+	fd = dup(s->root);
+	for (size_t i = 0; fd >= 0 && i < depth; i++) {
+		char name[NAME_MAX + 1];
+		int next;
+
+		memcpy(name, chain[i]->name, chain[i]->name_len);
+		name[chain[i]->name_len] = '\0';
+		next = openat(fd, name,
+			      (i + 1 < depth ? O_PATH | O_DIRECTORY : flags) | O_NOFOLLOW |
+				      O_CLOEXEC);
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+		fd = next;
+	}
+	return fd;
+}
+
+static void map_owner(const struct scan *s, struct tree_inode *i, const struct stat *st)
+{
+	i->uid = s->o->owner_root && st->st_uid == getuid() ? 0 : st->st_uid;
+	i->gid = s->o->owner_root && st->st_gid == getgid() ? 0 : st->st_gid;
+}
+
+/* --- attributes ---------------------------------------------------------------------------- */
+
+/*
+ * Reads the attributes through /proc, since a link or a device cannot be opened for it. Attributes
+ * that the caller may not see are left out, as any copying tool does.
+ */
+static int read_xattrs(struct scan *s, int dirfd, const char *name, struct tree_inode *inode,
+		       struct err *e)
+{
+	char path[NAME_MAX + 64], list[16384], *p;
+	uint8_t value[LAYER_XATTR_VALUE_MAX];
+	ssize_t len;
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
+	len = llistxattr(path, list, sizeof(list));
+	if (len <= 0)
+		return 0;
+	for (p = list; p < list + len; p += strlen(p) + 1)
+		n++;
+	inode->xattrs = tree_alloc(&s->tree, n * sizeof(*inode->xattrs), e);
+	if (!inode->xattrs)
+		return -1;
+	for (p = list; p < list + len; p += strlen(p) + 1) {
+		ssize_t size = lgetxattr(path, p, value, sizeof(value));
+		struct tree_xattr *x = &inode->xattrs[inode->n_xattrs];
+		char *copy;
+
+		if (size < 0)
+			continue;
+		x->name_len = (uint32_t)strlen(p);
+		x->name = tree_strndup(&s->tree, p, x->name_len, e);
+		copy = tree_strndup(&s->tree, (const char *)value, (size_t)size, e);
+		if (!x->name || !copy)
+			return -1;
+		x->value = (const uint8_t *)copy;
+		x->value_len = (uint32_t)size;
+		inode->n_xattrs++;
+	}
+	return 0;
+}
+
+/* --- scanning ------------------------------------------------------------------------------ */
+
+static struct linked **linked_slot(struct scan *s, const struct stat *st)
+{
+	struct linked **slot = &s->linked[(st->st_ino ^ st->st_ino >> 12) % LINKED_BUCKETS];
+
+	while (*slot && ((*slot)->ino != st->st_ino || (*slot)->dev != st->st_dev))
+		slot = &(*slot)->next;
+	return slot;
+}
+
+static int read_target(struct scan *s, int dirfd, const char *name, struct tree_inode *inode,
+		       struct err *e)
+{
+	char buf[LAYER_PATH_MAX + 1];
+	ssize_t n = readlinkat(dirfd, name, buf, sizeof(buf));
+
+	if (n <= 0 || (size_t)n > LAYER_PATH_MAX)
+		return err_sys(e, n < 0 ? errno : ENAMETOOLONG, "cannot read link '%s'", name);
+	inode->target = tree_strndup(&s->tree, buf, (size_t)n, e);
+	inode->target_len = (uint32_t)n;
+	return inode->target ? 0 : -1;
+}
+
+static int place_content(struct scan *s, struct tree_inode *inode, uint64_t size, struct err *e)
+{
+	uint64_t n = size / EROFS_BLOCK + (size % EROFS_BLOCK != 0);
+
+	if (size > s->o->max_size || (s->blocks + n) * EROFS_BLOCK > s->o->max_size) {
+		err_set(e, ERR_INVALID, "the directory holds more than the limit of %llu bytes",
+			(unsigned long long)s->o->max_size);
+		return err_hint(e, "raise the limit with --max-size");
+	}
+	inode->size = size;
+	inode->block = s->blocks;
+	s->blocks += n;
+	return 0;
+}
+
+static struct tree_inode *make_inode(struct scan *s, int dirfd, const char *name,
+				     const struct stat *st, struct err *e)
+{
+	struct tree_inode *inode = tree_inode_new(&s->tree, st->st_mode, e);
+
+	if (!inode)
+		return NULL;
+	map_owner(s, inode, st);
+	inode->mtime = st->st_mtim.tv_sec;
+	inode->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
+	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
+		inode->rdev = tree_rdev(major(st->st_rdev), minor(st->st_rdev));
+	if (S_ISLNK(st->st_mode) && read_target(s, dirfd, name, inode, e) < 0)
+		return NULL;
+	if (S_ISREG(st->st_mode) && place_content(s, inode, (uint64_t)st->st_size, e) < 0)
+		return NULL;
+	return read_xattrs(s, dirfd, name, inode, e) < 0 ? NULL : inode;
+}
+
+static int scan_entry(struct scan *s, struct tree_node *dir, int dirfd, const char *name,
+		      struct err *e)
+{
+	struct linked **slot = NULL;
+	struct tree_inode *inode = NULL;
+	struct tree_node *n;
+	struct stat st;
+	char *copy;
+	bool known;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, errno, "cannot read '%s'", name);
+	if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
+		slot = linked_slot(s, &st);
+		inode = *slot ? (*slot)->inode : NULL;
+	}
+	known = inode != NULL;
+	if (!known)
+		inode = make_inode(s, dirfd, name, &st, e);
+	copy = inode ? tree_strndup(&s->tree, name, strlen(name), e) : NULL;
+	n = copy ? tree_add(&s->tree, dir, copy, strlen(copy), inode, e) : NULL;
+	if (!n)
+		return -1;
+	if (slot && !known) {
+		*slot = tree_alloc(&s->tree, sizeof(**slot), e);
+		if (!*slot)
+			return -1;
+		**slot = (struct linked){.dev = st.st_dev, .ino = st.st_ino, .inode = inode};
+	}
+	if (S_ISDIR(st.st_mode))
+		push(&s->dirs, &s->n_dirs, &s->dirs_cap, n);
+	else if (S_ISREG(st.st_mode) && !known && inode->size > 0)
+		push(&s->files, &s->n_files, &s->files_cap, n);
+	return 0;
+}
+
+static int scan_dir(struct scan *s, struct tree_node *dir, struct err *e)
+{
+	_cleanup_close_ int fd = open_node(s, dir, O_RDONLY | O_DIRECTORY);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *de;
+	int r = 0;
+
+	if (!d)
+		return failed(e, errno, dir, "read directory");
+	steal_fd(&fd);
+	while (r == 0 && (errno = 0, de = readdir(d))) {
+		if (str_eq(de->d_name, ".") || str_eq(de->d_name, ".."))
+			continue;
+		r = scan_entry(s, dir, dirfd(d), de->d_name, e);
+		if (r < 0) {
+			_cleanup_free_ char *path = tree_path(dir);
+
+			err_wrap(e, "in '%.300s'", path);
+		}
+	}
+	if (r == 0 && errno != 0)
+		r = failed(e, errno, dir, "read directory");
+	closedir(d);
+	return r;
+}
+
+static int scan_all(struct scan *s, struct err *e)
+{
+	struct tree_inode *root = s->tree.root->inode;
+	struct stat st;
+
+	if (fstat(s->root, &st) < 0)
+		return err_sys(e, errno, "cannot read the directory");
+	root->mode = st.st_mode;
+	map_owner(s, root, &st);
+	root->mtime = st.st_mtim.tv_sec;
+	root->mtime_ns = (uint32_t)st.st_mtim.tv_nsec;
+	if (read_xattrs(s, s->root, ".", root, e) < 0)
+		return -1;
+	push(&s->dirs, &s->n_dirs, &s->dirs_cap, s->tree.root);
+	for (size_t i = 0; i < s->n_dirs; i++)
+		if (scan_dir(s, s->dirs[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+/* --- copying ------------------------------------------------------------------------------- */
+
+static int copy_file(const struct scan *s, const struct tree_node *n, int out, uint64_t at,
+		     uint8_t *buf, struct err *e)
+{
+	/* O_NONBLOCK: it could be a pipe by now. */
+	_cleanup_close_ int fd = open_node(s, n, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	uint64_t left = n->inode->size, pos = 0;
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return failed(e, errno, n, "read");
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != left)
+		return failed(e, EBUSY, n, "take a changing file:");
+	while (left) {
+		ssize_t got = pread_full(fd, buf, (size_t)MIN(left, (uint64_t)COPY_LEN), pos);
+
+		if (got <= 0)
+			return failed(e, got < 0 ? (int)-got : EBUSY, n, "read");
+		r = pwrite_full(out, buf, (size_t)got, at + pos);
+		if (r < 0)
+			return err_sys(e, -r, "cannot write the image");
+		pos += (uint64_t)got;
+		left -= (uint64_t)got;
+	}
+	return 0;
+}
+
+static int write_image(struct scan *s, int fd, struct err *e)
+{
+	struct erofs_options o = {.parts = &s->blocks, .n_parts = 1};
+	_cleanup_free_ uint8_t *buf = xmalloc(COPY_LEN);
+	uint64_t meta;
+
+	if (erofs_write(&s->tree, &o, fd, &meta, e) < 0)
+		return -1;
+	if (ftruncate(fd, (off_t)((meta + s->blocks) * EROFS_BLOCK)) < 0)
+		return err_sys(e, errno, "cannot write the image");
+	for (size_t i = 0; i < s->n_files; i++) {
+		uint64_t at = (meta + s->files[i]->inode->block) * EROFS_BLOCK;
+
+		if (copy_file(s, s->files[i], fd, at, buf, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int write_out(struct scan *s, const char *out, struct err *e)
+{
+	_cleanup_free_ char *tmp = xasprintf("%s.tmp.%d", out, getpid());
+	_cleanup_close_ int fd = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot create '%s'", tmp);
+	r = write_image(s, fd, e);
+	if (r == 0 && (fsync(fd) < 0 || rename(tmp, out) < 0))
+		r = err_sys(e, errno, "cannot write '%s'", out);
+	if (r < 0)
+		unlink(tmp);
+	return r;
+}
+
+int from_dir(const char *path, const char *out, const struct from_dir_options *o, struct err *e)
+{
+	struct scan *s = xcalloc(1, sizeof(*s));
+	int r;
+
+	s->o = o;
+	s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->root < 0) {
+		r = err_sys(e, errno, "cannot open directory '%s'", path);
+		if (errno == ENOENT || errno == ENOTDIR)
+			e->code = ERR_NOT_FOUND;
+	} else {
+		r = tree_init(&s->tree, e);
+		if (r == 0)
+			r = scan_all(s, e);
+		if (r == 0)
+			r = write_out(s, out, e);
+		tree_release(&s->tree);
+		close(s->root);
+	}
+	free(s->dirs);
+	free(s->files);
+	free(s);
+	return r;
+}

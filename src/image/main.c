@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * msb-image: everything about images that needs a network, an archive or a hash; started by msb.
+ *
+ *	msb-image pull --home DIR [--insecure] [--platform OS/ARCH] [--force] [--max-size BYTES]
+ *	               [--auth-fd N] [--progress-fd N] REFERENCE
+ *	msb-image load --home DIR [--tag REFERENCE]... [--max-size BYTES] [--progress-fd N] FILE|-
+ *	msb-image from-dir --home DIR --out FILE [--owner root] PATH
+ *	msb-image verify --home DIR MANIFEST_DIGEST
+ *
+ * Progress goes to a descriptor as described in progress.h. --auth-fd gives "user:password" for
+ * the registry. On standard output one JSON object comes:
+ *
+ *	{"ok":true,"images":[RECORD,…]}     or     {"ok":false,"error":{"code","message","hint"}}
+ *
+ * RECORD is {"reference","manifest_digest","config_digest","architecture","os","created",
+ * "size_bytes","layer_count","config":{…as in the OCI config…},"layers":[{"digest","diff_id",
+ * "media_type","size","data_bytes","data"}],"erofs","disk":[…],"cached"}; paths are relative to
+ * the cache, "disk" lists the files that make the disk, in order. Exit status: 0, 1 for a
+ * failure, 2 for wrong usage.
+ */
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "image/load.h"
+#include "image/from_dir.h"
+#include "image/http.h"
+#include "image/image.h"
+#include "image/ingest.h"
+#include "image/pull.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AUTH_MAX 16384
+
+struct options {
+	const char *home, *platform, *out, *operand;
+	struct strv tags;
+	bool insecure, force, owner_root;
+	int progress_fd, auth_fd;
+	uint64_t max_size;
+};
+
+enum option_id {
+	OPT_HOME = 1,
+	OPT_INSECURE,
+	OPT_PLATFORM,
+	OPT_FORCE,
+	OPT_PROGRESS_FD,
+	OPT_AUTH_FD,
+	OPT_MAX_SIZE,
+	OPT_TAG,
+	OPT_OUT,
+	OPT_OWNER,
+};
+
+static const struct option long_options[] = {
+	{"home", required_argument, NULL, OPT_HOME},
+	{"insecure", no_argument, NULL, OPT_INSECURE},
+	{"platform", required_argument, NULL, OPT_PLATFORM},
+	{"force", no_argument, NULL, OPT_FORCE},
+	{"progress-fd", required_argument, NULL, OPT_PROGRESS_FD},
+	{"auth-fd", required_argument, NULL, OPT_AUTH_FD},
+	{"max-size", required_argument, NULL, OPT_MAX_SIZE},
+	{"tag", required_argument, NULL, OPT_TAG},
+	{"out", required_argument, NULL, OPT_OUT},
+	{"owner", required_argument, NULL, OPT_OWNER},
+	{NULL, 0, NULL, 0},
+};
+
+static int parse_fd(const char *s, int *ret)
+{
+	uint64_t n;
+
+	if (parse_u64(s, INT_MAX, &n) < 0 || fcntl((int)n, F_GETFD) < 0)
+		return -1;
+	*ret = (int)n;
+	return fd_set_cloexec(*ret, true);
+}
+
+static int take_option(struct options *o, int id, const char *arg, struct err *e)
+{
+	switch ((enum option_id)id) {
+	case OPT_HOME:
+		o->home = arg;
+		return 0;
+	case OPT_INSECURE:
+		o->insecure = true;
+		return 0;
+	case OPT_PLATFORM:
+		o->platform = arg;
+		return 0;
+	case OPT_FORCE:
+		o->force = true;
+		return 0;
+	case OPT_PROGRESS_FD:
+		if (parse_fd(arg, &o->progress_fd) < 0)
+			return err_set(e, ERR_USAGE, "bad descriptor '%s'", arg);
+		return 0;
+	case OPT_AUTH_FD:
+		if (parse_fd(arg, &o->auth_fd) < 0)
+			return err_set(e, ERR_USAGE, "bad descriptor '%s'", arg);
+		return 0;
+	case OPT_MAX_SIZE:
+		if (parse_u64(arg, UINT64_MAX / 2, &o->max_size) < 0)
+			return err_set(e, ERR_USAGE, "bad size '%s'", arg);
+		return 0;
+	case OPT_TAG:
+		strv_add(&o->tags, arg);
+		return 0;
+	case OPT_OUT:
+		o->out = arg;
+		return 0;
+	case OPT_OWNER:
+		if (!str_eq(arg, "root"))
+			return err_set(e, ERR_USAGE, "bad owner '%s'", arg);
+		o->owner_root = true;
+		return 0;
+	}
+	return err_set(e, ERR_USAGE, "unknown option");
+}
+
+static int parse_options(struct options *o, int argc, char **argv, struct err *e)
+{
+	int id;
+
+	opterr = 0;
+	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (id == '?')
+			return err_set(e, ERR_USAGE, "bad option '%s'", argv[optind - 1]);
+		if (take_option(o, id, optarg, e) < 0)
+			return -1;
+	}
+	if (optind + 1 != argc)
+		return err_set(e, ERR_USAGE, "exactly one operand is expected");
+	o->operand = argv[optind];
+	return o->home ? 0 : err_set(e, ERR_USAGE, "--home is missing");
+}
+
+/* --- commands ------------------------------------------------------------------------------ */
+
+static int read_auth(int fd, char **ret, struct err *e)
+{
+	_cleanup_free_ char *text = xcalloc(1, AUTH_MAX + 1);
+	ssize_t n = fd < 0 ? 0 : read_full(fd, text, AUTH_MAX);
+
+	*ret = NULL;
+	if (fd < 0)
+		return 0;
+	if (n < 0)
+		return err_sys(e, (int)-n, "cannot read the credentials");
+	text[strcspn(text, "\r\n")] = '\0';
+	if (!strchr(text, ':'))
+		return err_set(e, ERR_USAGE, "the credentials are not user:password");
+	*ret = steal_ptr(&text);
+	return 0;
+}
+
+static json_t *cmd_pull(struct options *o, struct store *s, struct progress *p, struct err *e)
+{
+	_cleanup_free_ char *platform = xstrdup(o->platform ? o->platform : "");
+	_cleanup_free_ char *auth = NULL;
+	struct pull_options po = {
+		.reference = o->operand,
+		.os = "linux",
+		.architecture = manifest_host_architecture(),
+		.insecure = o->insecure,
+		.force = o->force,
+		.max_size = o->max_size,
+	};
+	json_t *images = json_array(), *record;
+	char *slash = strchr(platform, '/');
+
+	if (slash) {
+		*slash = '\0';
+		po.os = platform;
+		po.architecture = slash + 1;
+	} else if (*platform) {
+		err_set(e, ERR_USAGE, "bad platform '%s'", platform);
+		return json_decref(images), NULL;
+	}
+	if (read_auth(o->auth_fd, &auth, e) < 0 || http_global_init(e) < 0)
+		return json_decref(images), NULL;
+	po.userpwd = auth;
+	record = pull_image(s, &po, p, e);
+	if (auth)
+		explicit_bzero(auth, strlen(auth));
+	if (!record)
+		return json_decref(images), NULL;
+	json_array_append_new(images, record);
+	return images;
+}
+
+static json_t *cmd_load(struct options *o, struct store *s, struct progress *p, struct err *e)
+{
+	struct load_options ao = {
+		.tags = &o->tags,
+		.os = "linux",
+		.architecture = manifest_host_architecture(),
+		.max_size = o->max_size,
+	};
+	_cleanup_close_ int opened = -1;
+	int fd = STDIN_FILENO;
+
+	if (!str_eq(o->operand, "-")) {
+		fd = opened = open(o->operand, O_RDONLY | O_CLOEXEC);
+		if (fd < 0) {
+			err_sys(e, errno, "cannot open '%s'", o->operand);
+			if (errno == ENOENT)
+				e->code = ERR_NOT_FOUND;
+			return NULL;
+		}
+	}
+	return load_archive(s, fd, &ao, p, e);
+}
+
+static json_t *cmd_from_dir(struct options *o, struct err *e)
+{
+	struct from_dir_options fo = {.owner_root = o->owner_root, .max_size = o->max_size};
+
+	if (!o->out) {
+		err_set(e, ERR_USAGE, "--out is missing");
+		return NULL;
+	}
+	return from_dir(o->operand, o->out, &fo, e) < 0 ? NULL : json_array();
+}
+
+static json_t *cmd_verify(struct options *o, struct store *s, struct err *e)
+{
+	json_t *images = NULL;
+	struct digest d;
+	struct image im;
+
+	if (digest_parse(o->operand, &d) < 0) {
+		err_set(e, ERR_USAGE, "bad digest '%s'", o->operand);
+		return NULL;
+	}
+	if (image_open(&im, s, &d, e) < 0)
+		return NULL;
+	if (image_scan(&im, e) == 0 && image_verify(&im, e) == 0) {
+		images = json_array();
+		json_array_append_new(images, image_record(&im, NULL, true));
+	}
+	image_release(&im);
+	return images;
+}
+
+static json_t *run(int argc, char **argv, struct options *o, struct err *e)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+	struct progress *p;
+	json_t *images = NULL;
+	struct store s;
+
+	if (!str_eq(command, "pull") && !str_eq(command, "load") && !str_eq(command, "from-dir") &&
+	    !str_eq(command, "verify")) {
+		err_set(e, ERR_USAGE, "unknown command '%s'", command);
+		return NULL;
+	}
+	if (parse_options(o, argc - 1, argv + 1, e) < 0)
+		return NULL;
+	if (str_eq(command, "from-dir"))
+		return cmd_from_dir(o, e);
+	if (store_open(&s, o->home, e) < 0)
+		return NULL;
+	p = progress_new(o->progress_fd);
+	if (str_eq(command, "pull"))
+		images = cmd_pull(o, &s, p, e);
+	else if (str_eq(command, "load"))
+		images = cmd_load(o, &s, p, e);
+	else
+		images = cmd_verify(o, &s, e);
+	progress_free(p);
+	store_close(&s);
+	return images;
+}
+
+/* --- results ------------------------------------------------------------------------------- */
+
+/* A JSON string of text that may hold bytes of a hostile archive. */
+static json_t *text_json(const char *s)
+{
+	json_t *j = json_string(s);
+	char *p, *clean;
+
+	if (j)
+		return j;
+	clean = xstrdup(s);
+	for (p = clean; *p; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	j = json_string(clean);
+	free(clean);
+	return j;
+}
+
+static void print_result(json_t *images, const struct err *e)
+{
+	json_t *root = json_object(), *error;
+
+	json_object_set_new(root, "ok", json_boolean(images != NULL));
+	if (images) {
+		json_object_set(root, "images", images);
+	} else {
+		error = json_object();
+		json_object_set_new(error, "code", json_string(err_code_name(e->code)));
+		json_object_set_new(error, "message", text_json(e->msg));
+		json_object_set_new(error, "hint", e->hint[0] ? text_json(e->hint) : json_null());
+		json_object_set_new(root, "error", error);
+	}
+	json_dumpf(root, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(root);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.progress_fd = -1, .auth_fd = -1, .max_size = INGEST_MAX_SIZE_DEFAULT};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct err e = {0};
+	json_t *images;
+	int status;
+
+	log_setup("msb-image", LOG_WARN);
+	/* A reader of progress that goes away must not end a pull. */
+	sigaction(SIGPIPE, &ignore, NULL);
+	images = run(argc, argv, &o, &e);
+	print_result(images, &e);
+	if (fflush(stdout) != 0 && images)
+		status = 1;
+	else
+		status = images ? 0 : e.code == ERR_USAGE ? 2 : 1;
+	json_decref(images);
+	strv_release(&o.tags);
+	return status;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture.h"
+
+#include "base/clock.h"
+#include "cli/cli.h"
+
+static void test_format_bytes(void **state)
+{
+	static const struct {
+		uint64_t n;
+		const char *text;
+	} cases[] = {
+		{0, "0 B"},
+		{1, "1 B"},
+		{1023, "1023 B"},
+		{1024, "1.0 KiB"},
+		{1536, "1.5 KiB"},
+		{MIB, "1.0 MiB"},
+		{MIB * 5 / 2, "2.5 MiB"},
+		{GIB, "1.0 GiB"},
+		{1024 * GIB, "1.0 TiB"},
+		{4096 * 1024 * GIB, "4096.0 TiB"},
+		{UINT64_MAX, "16777216.0 TiB"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = format_bytes(cases[i].n);
+
+		assert_string_equal(text, cases[i].text);
+	}
+}
+
+static void print_rows(void *arg)
+{
+	struct table t;
+
+	table_init(&t, 3, "NAME", "IMAGE", "STATUS");
+	for (int i = 0; i < *(int *)arg; i++) {
+		table_add(&t, xasprintf("%d", i));
+		table_add(&t, xstrdup(i ? "an image" : ""));
+		table_add(&t, xstrdup("Running"));
+	}
+	table_print(&t);
+}
+
+static void test_table(void **state)
+{
+	int rows = 2;
+	_cleanup_free_ char *two = capture(stdout, print_rows, &rows), *none = NULL;
+
+	assert_string_equal(two, "NAME    IMAGE       STATUS\n"
+				 "0                   Running\n"
+				 "1       an image    Running\n");
+	rows = 0;
+	none = capture(stdout, print_rows, &rows);
+	assert_string_equal(none, "");
+}
+
+static void print_value(void *arg)
+{
+	print_json(json_pack("{s:s, s:[i]}", "a", "ä", "b", 1));
+}
+
+static void test_json(void **state)
+{
+	_cleanup_free_ char *text = capture(stdout, print_value, NULL);
+
+	assert_string_equal(text, "{\n  \"a\": \"ä\",\n  \"b\": [\n    1\n  ]\n}\n");
+}
+
+static void print_successes(void *arg)
+{
+	print_success(true, "Unseen", "x", 0);
+	print_success(false, "Stopped", "box", 0);
+	print_success(false, "Pulled", "alpine", 1250 * NSEC_PER_MSEC);
+	print_success(false, "Pulled", "alpine", 125 * NSEC_PER_SEC);
+	print_warning("%s %d", "number", 1);
+}
+
+static void test_messages(void **state)
+{
+	_cleanup_free_ char *text = capture(stderr, print_successes, NULL);
+
+	assert_string_equal(text, "   ✓ Stopped      box\n"
+				  "   ✓ Pulled       alpine (1.2s)\n"
+				  "   ✓ Pulled       alpine (2m5s)\n"
+				  "warn: number 1\n");
+}
+
+static void test_format_option(void **state)
+{
+	struct err e = {0};
+
+	assert_int_equal(check_format(NULL, &e), 0);
+	assert_int_equal(check_format("json", &e), 0);
+	assert_int_equal(check_format("yaml", &e), -1);
+	assert_int_equal(e.code, ERR_USAGE);
+	assert_int_equal(check_format("", &e), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_format_bytes), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_json),	     cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_format_option),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

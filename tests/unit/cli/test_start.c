@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options of sandboxes and what is made of them; images and machines are stubs. */
+#include "../testing.h"
+
+#include "cli/start.c"
+
+int image_pull(struct cli *cli, const char *reference, bool insecure, bool force, bool quiet,
+	       json_t **ret, struct err *e)
+{
+	return err_set(e, ERR_INTERNAL, "not in this test");
+}
+
+int image_find(struct cli *cli, const char *reference, struct image_row *ret, struct err *e)
+{
+	return err_set(e, ERR_INTERNAL, "not in this test");
+}
+
+int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err *e)
+{
+	return err_set(e, ERR_INTERNAL, "not in this test");
+}
+
+int machine_choose(const char *wanted, bool quiet, enum machine_kind *ret, char **ret_qemu,
+		   struct err *e)
+{
+	*ret = MACHINE_QEMU;
+	*ret_qemu = NULL;
+	return 0;
+}
+
+static void test_env(void **state)
+{
+	struct strv env = {0};
+	struct err e = {0};
+
+	setenv("TEST_SET", "from outside", 1);
+	setenv("TEST_EMPTY", "", 1);
+	unsetenv("TEST_UNSET");
+	assert_int_equal(opt_env("A=1", &env, &e), 0);
+	assert_int_equal(opt_env("B=", &env, &e), 0);
+	assert_int_equal(opt_env("C=1=2", &env, &e), 0);
+	assert_int_equal(opt_env("TEST_SET", &env, &e), 0);
+	assert_int_equal(opt_env("TEST_EMPTY", &env, &e), 0);
+	assert_int_equal(opt_env("TEST_UNSET", &env, &e), -1);
+	assert_non_null(strstr(e.msg, "TEST_UNSET"));
+	assert_int_equal(opt_env("=1", &env, &e), -1);
+	assert_int_equal(opt_env("", &env, &e), -1);
+	assert_int_equal(env.n, 5);
+	assert_string_equal(env.v[0], "A=1");
+	assert_string_equal(env.v[1], "B=");
+	assert_string_equal(env.v[2], "C=1=2");
+	assert_string_equal(env.v[3], "TEST_SET=from outside");
+	assert_string_equal(env.v[4], "TEST_EMPTY=");
+	strv_release(&env);
+}
+
+static void test_tmpfs(void **state)
+{
+	static const struct {
+		const char *text, *path; /* NULL: refused */
+		uint64_t size;
+	} cases[] = {
+		{"/tmp", "/tmp", 0},
+		{"/tmp:64M", "/tmp", 64 * MIB},
+		{"/a/b:1G", "/a/b", GIB},
+		{"/tmp:64", "/tmp", 64 * MIB},
+		{"", NULL, 0},
+		{"/", NULL, 0},
+		{"/:64M", NULL, 0},
+		{"tmp", NULL, 0},
+		{"./tmp", NULL, 0},
+		{"tmp:64M", NULL, 0},
+		{":64M", NULL, 0},
+		{"/tmp:", NULL, 0},
+		{"/tmp:x", NULL, 0},
+		{"/tmp:0", NULL, 0},
+		{"/tmp:64M:ro", NULL, 0},
+		{"/tmp:-1", NULL, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *path = NULL;
+		struct strv list = {0};
+		struct err e = {0};
+		uint64_t size;
+		int r = opt_tmpfs(cases[i].text, &list, &e);
+
+		if (r != (cases[i].path ? 0 : -1))
+			fail_msg("'%s' is %s", cases[i].text, r ? "refused" : "accepted");
+		assert_int_equal(list.n, r == 0);
+		strv_release(&list);
+		if (r < 0)
+			continue;
+		assert_int_equal(parse_tmpfs(cases[i].text, &path, &size, &e), 0);
+		assert_string_equal(path, cases[i].path);
+		assert_true(size == cases[i].size);
+	}
+}
+
+static void test_image_is_path(void **state)
+{
+	static const char *const paths[] = {"/", "/srv/root", "./x", "../x", ".", ".."};
+	static const char *const images[] = {"alpine", "alpine:3", "a.b/c", ".x", "..x", "x/./y", ""};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		assert_true(image_is_path(paths[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(images); i++)
+		assert_false(image_is_path(images[i]));
+}
+
+static void check(const struct sandbox_options *o, const char *image, enum err_code want)
+{
+	struct err e = {0};
+	int r = sandbox_options_check(o, image, &e);
+
+	assert_int_equal(r, want == ERR_NONE ? 0 : -1);
+	assert_string_equal(err_code_name(e.code), err_code_name(want));
+}
+
+#define OPTIONS(...) (&(struct sandbox_options){__VA_ARGS__})
+#define TEXT(s)	     ((char *)(uintptr_t)(s))
+
+static void test_options_check(void **state)
+{
+	const char *dir = *state;
+	_cleanup_free_ char *file = xasprintf("%s/f", dir);
+	char host[66];
+
+	put_file(file, "");
+	memset(host, 'h', sizeof(host) - 1);
+	host[65] = '\0';
+	check(OPTIONS(), "alpine", ERR_NONE);
+	check(OPTIONS(), dir, ERR_NONE);
+	check(OPTIONS(), "UPPER case", ERR_INVALID);
+	check(OPTIONS(), file, ERR_UNSUPPORTED);
+	check(OPTIONS(), "/nonexistent", ERR_SYSTEM);
+	check(OPTIONS(.name = TEXT("-x")), "alpine", ERR_INVALID);
+	check(OPTIONS(.name = TEXT("")), "alpine", ERR_INVALID);
+	check(OPTIONS(.memory = 63 * MIB), "alpine", ERR_INVALID);
+	check(OPTIONS(.memory = 64 * MIB), "alpine", ERR_NONE);
+	check(OPTIONS(.memory = 1025 * 1024 * GIB), "alpine", ERR_INVALID);
+	check(OPTIONS(.workdir = TEXT("srv")), "alpine", ERR_INVALID);
+	check(OPTIONS(.workdir = TEXT("/srv")), "alpine", ERR_NONE);
+	check(OPTIONS(.shell = TEXT("bash")), "alpine", ERR_INVALID);
+	check(OPTIONS(.hostname = TEXT("")), "alpine", ERR_INVALID);
+	check(OPTIONS(.hostname = TEXT("a b")), "alpine", ERR_INVALID);
+	check(OPTIONS(.hostname = host), "alpine", ERR_INVALID);
+	check(OPTIONS(.hostname = host + 1), "alpine", ERR_NONE);
+	check(OPTIONS(.entrypoint = TEXT("")), "alpine", ERR_INVALID);
+	check(OPTIONS(.pull = TEXT("sometimes")), "alpine", ERR_USAGE);
+	check(OPTIONS(.pull = TEXT("never")), "alpine", ERR_NONE);
+	check(OPTIONS(.machine = TEXT("xen")), "alpine", ERR_USAGE);
+	check(OPTIONS(.machine = TEXT("auto")), "alpine", ERR_NONE);
+	check(OPTIONS(.log_level = TEXT("loud")), "alpine", ERR_USAGE);
+	check(OPTIONS(.log_level = TEXT("trace")), "alpine", ERR_NONE);
+	check(OPTIONS(.tmpfs.n = BOOT_TMPFS_MAX + 1), "alpine", ERR_INVALID);
+}
+
+/* --- configuration ------------------------------------------------------------------------- */
+
+static json_t *image_record(void)
+{
+	json_t *j = json_loads(
+		"{\"config\": {\"Env\": [\"PATH=/bin\", \"A=image\", \"broken\", 7],"
+		" \"Entrypoint\": [\"/entry\"], \"Cmd\": [\"serve\"], \"WorkingDir\": \"/srv\","
+		" \"User\": \"web\"}, \"disk\": [\"images/x\"]}",
+		0, NULL);
+
+	assert_non_null(j);
+	return j;
+}
+
+static char *config_text(const struct sandbox_options *o, json_t *record, const char *key)
+{
+	json_t *j = build_config(o, record);
+	char *text;
+
+	assert_non_null(j);
+	text = json_dumps(json_object_get(j, key), JSON_COMPACT | JSON_ENCODE_ANY);
+	json_decref(j);
+	return text;
+}
+
+static void assert_config(const struct sandbox_options *o, const char *key, const char *want)
+{
+	json_t *record = image_record();
+	_cleanup_free_ char *text = config_text(o, record, key);
+
+	json_decref(record);
+	assert_string_equal(text ? text : "absent", want);
+}
+
+static void test_config_of_an_image(void **state)
+{
+	struct sandbox_options env = {0};
+
+	assert_config(OPTIONS(), "cpus", "1");
+	assert_config(OPTIONS(), "memory_mib", "512");
+	assert_config(OPTIONS(.memory = 2 * GIB, .cpus = 4), "memory_mib", "2048");
+	assert_config(OPTIONS(.cpus = 4), "cpus", "4");
+	assert_config(OPTIONS(), "workdir", "\"/srv\"");
+	assert_config(OPTIONS(.workdir = TEXT("/w")), "workdir", "\"/w\"");
+	assert_config(OPTIONS(), "user", "\"web\"");
+	assert_config(OPTIONS(.user = TEXT("root")), "user", "\"root\"");
+	assert_config(OPTIONS(), "entrypoint", "[\"/entry\"]");
+	assert_config(OPTIONS(.entrypoint = TEXT("sh")), "entrypoint", "[\"sh\"]");
+	assert_config(OPTIONS(), "cmd", "[\"serve\"]");
+	assert_config(OPTIONS(), "hostname", "absent");
+	/* The image's variables come first, what is none of them is left out. */
+	strv_add(&env.env, "A=mine");
+	assert_config(&env, "env", "[\"PATH=/bin\",\"A=image\",\"A=mine\"]");
+	strv_release(&env.env);
+	strv_add(&env.tmpfs, "/tmp:64M");
+	assert_config(&env, "tmpfs", "[{\"path\":\"/tmp\",\"size\":67108864}]");
+	strv_release(&env.tmpfs);
+}
+
+static void test_config_of_a_directory(void **state)
+{
+	_cleanup_free_ char *image = config_text(OPTIONS(), NULL, "image");
+	_cleanup_free_ char *entrypoint = config_text(OPTIONS(), NULL, "entrypoint");
+	_cleanup_free_ char *env = config_text(OPTIONS(), NULL, "env");
+
+	assert_string_equal(image, "null");
+	assert_null(entrypoint);
+	assert_string_equal(env, "[]");
+}
+
+/* Options that JSON cannot carry are refused, not dropped. */
+static void test_config_of_bad_utf8(void **state)
+{
+	struct sandbox_options o = {0};
+	json_t *record = image_record();
+
+	strv_add(&o.env, "A=\xff");
+	assert_null(build_config(&o, record));
+	strv_release(&o.env);
+	strv_add(&o.tmpfs, "/\xff");
+	assert_null(build_config(&o, record));
+	strv_release(&o.tmpfs);
+	assert_null(build_config(OPTIONS(.user = TEXT("\xff")), record));
+	assert_null(build_config(OPTIONS(.workdir = TEXT("/\xff")), record));
+	assert_null(build_config(OPTIONS(.entrypoint = TEXT("\xff")), record));
+	json_decref(record);
+}
+
+static void assert_command(json_t *config, const char *given, const char *want)
+{
+	struct sandbox_row row = {.config = config};
+	struct strv command = {0}, got = {0};
+	char text[100] = "";
+
+	if (given)
+		strv_add(&command, given);
+	sandbox_resolve_command(&row, &command, &got);
+	for (size_t i = 0; i < got.n; i++) {
+		size_t n = strlen(text);
+
+		snprintf(text + n, sizeof(text) - n, "%s%s", i ? " " : "", got.v[i]);
+	}
+	assert_string_equal(text, want);
+	strv_release(&command);
+	strv_release(&got);
+}
+
+static void test_resolve_command(void **state)
+{
+	json_t *both = json_pack("{s:[s], s:[s, s]}", "entrypoint", "/entry", "cmd", "a", "b");
+	json_t *cmd = json_pack("{s:[s, s], s:s}", "cmd", "a", "b", "shell", "/bin/bash");
+	json_t *none = json_object();
+
+	assert_command(both, NULL, "/entry a b");
+	assert_command(both, "x", "/entry x");
+	assert_command(cmd, NULL, "a b");
+	assert_command(cmd, "x", "x");
+	assert_command(none, NULL, "");
+	assert_command(none, "x", "x");
+	assert_string_equal(sandbox_shell(&(struct sandbox_row){.config = cmd}), "/bin/bash");
+	assert_string_equal(sandbox_shell(&(struct sandbox_row){.config = none}), "/bin/sh");
+	json_decref(both);
+	json_decref(cmd);
+	json_decref(none);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_env),
+		cmocka_unit_test(test_tmpfs),
+		cmocka_unit_test(test_image_is_path),
+		temp_test(test_options_check),
+		cmocka_unit_test(test_config_of_an_image),
+		cmocka_unit_test(test_config_of_a_directory),
+		cmocka_unit_test(test_config_of_bad_utf8),
+		cmocka_unit_test(test_resolve_command),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

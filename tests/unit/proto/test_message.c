@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the vectors (test_vectors.c) cannot say: struct fields, large messages, bad bytes. */
+#include "../testing.h"
+
+#include "proto/message.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+static void test_exec_request_fields(void **state)
+{
+	struct exec_request r = {
+		.tty = true,
+		.has_stdin = true,
+		.rows = 24,
+		.cols = 80,
+		.timeout_ms = 1500,
+		.n_rlimits = 2,
+		.rlimits = {{RLIMIT_NOFILE, 1024, RLIM_INFINITY}, {RLIMIT_CORE, 0, 0}},
+	};
+	struct exec_request back;
+	struct err e = {0};
+	json_t *j;
+
+	strv_add(&r.argv, "ls");
+	strv_add(&r.argv, "-l");
+	strv_add(&r.env, "A=1");
+	r.cwd = xstrdup("/tmp");
+	r.user = xstrdup("nobody");
+	j = exec_request_to_json(&r);
+	assert_non_null(j);
+	assert_int_equal(exec_request_from_json(j, &back, &e), 0);
+	json_decref(j);
+	assert_int_equal(back.argv.n, 2);
+	assert_string_equal(back.argv.v[1], "-l");
+	assert_int_equal(back.env.n, 1);
+	assert_string_equal(back.env.v[0], "A=1");
+	assert_string_equal(back.cwd, "/tmp");
+	assert_string_equal(back.user, "nobody");
+	assert_true(back.tty);
+	assert_true(back.has_stdin);
+	assert_int_equal(back.rows, 24);
+	assert_int_equal(back.cols, 80);
+	assert_int_equal(back.timeout_ms, 1500);
+	assert_int_equal(back.n_rlimits, 2);
+	assert_int_equal(back.rlimits[0].resource, RLIMIT_NOFILE);
+	assert_int_equal(back.rlimits[0].soft, 1024);
+	assert_true(back.rlimits[0].hard == RLIM_INFINITY);
+	assert_int_equal(back.rlimits[1].soft, 0);
+	exec_request_release(&back);
+	exec_request_release(&r);
+	assert_int_equal(r.argv.n, 0);
+}
+
+/* An argument, variable, directory or user that JSON cannot carry must not just be left out. */
+static void test_exec_request_refuses_to_encode_bad_utf8(void **state)
+{
+	for (int which = 0; which < 4; which++) {
+		struct exec_request r = {0};
+
+		strv_add(&r.argv, "rm");
+		strv_add(&r.argv, which == 0 ? "\xff" : "x");
+		strv_add(&r.argv, "last");
+		strv_add(&r.env, which == 1 ? "A=\xc3" : "A=1");
+		r.cwd = xstrdup(which == 2 ? "/\x80" : "/");
+		r.user = xstrdup(which == 3 ? "\xfe" : "0");
+		assert_null(exec_request_to_json(&r));
+		exec_request_release(&r);
+	}
+}
+
+static void test_exec_request_bounds(void **state)
+{
+	struct err e = {0};
+
+	for (int extra = 0; extra <= 1; extra++) {
+		json_t *a = json_array(), *j;
+		struct exec_request r;
+
+		for (int i = 0; i < EXEC_ARGS_MAX + extra; i++)
+			json_array_append_new(a, json_string("A=1"));
+		j = json_pack("{s:O, s:o}", "argv", a, "env", a);
+		assert_int_equal(exec_request_from_json(j, &r, &e), -extra);
+		if (extra)
+			assert_int_equal(e.code, ERR_INVALID);
+		else
+			exec_request_release(&r);
+		json_decref(j);
+	}
+}
+
+/* Strings with NUL do not get through the parser, but nothing relies on that. */
+static void test_nul_in_strings(void **state)
+{
+	struct exec_request r;
+	struct boot_config c;
+	struct err e = {0};
+	json_t *j = json_pack("{s:[o]}", "argv", json_stringn("a\0b", 3));
+
+	assert_int_equal(exec_request_from_json(j, &r, &e), -1);
+	json_decref(j);
+	j = json_pack("{s:[s], s:o}", "argv", "a", "cwd", json_stringn("/\0b", 3));
+	assert_int_equal(exec_request_from_json(j, &r, &e), -1);
+	json_decref(j);
+	j = json_pack("{s:o, s:s}", "image_disk", json_stringn("a\0", 2), "upper_disk", "u");
+	assert_int_equal(boot_config_from_json(j, &c, &e), -1);
+	json_decref(j);
+}
+
+/* A decoder that is given something else than an object says no and does not crash. */
+static void test_not_an_object(void **state)
+{
+	json_t *values[] = {NULL,	    json_null(), json_array(), json_string("x"),
+			    json_integer(1), json_true()};
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		struct exec_request request;
+		struct exec_result result;
+		struct boot_config boot;
+		struct err e = {0};
+
+		assert_int_equal(exec_request_from_json(values[i], &request, &e), -1);
+		assert_int_equal(exec_result_from_json(values[i], &result, &e), -1);
+		assert_int_equal(boot_config_from_json(values[i], &boot, &e), -1);
+		assert_int_equal(message_check(values[i], &e), -1);
+		json_decref(values[i]);
+	}
+}
+
+static void test_exec_result(void **state)
+{
+	const struct exec_result in = {.exit_code = 137, .signal = 9, .timed_out = true};
+	struct exec_result out = {0};
+	struct err e = {0};
+	json_t *j = exec_result_to_json(&in);
+
+	assert_int_equal(exec_result_from_json(j, &out, &e), 0);
+	json_decref(j);
+	assert_int_equal(out.exit_code, 137);
+	assert_int_equal(out.signal, 9);
+	assert_true(out.timed_out);
+	err_set(&e, ERR_EXEC_NOT_FOUND, "no such program");
+	j = message_error(&e);
+	e = (struct err){0};
+	assert_int_equal(exec_result_from_json(j, &out, &e), -1);
+	assert_int_equal(e.code, ERR_EXEC_NOT_FOUND);
+	assert_string_equal(e.msg, "no such program");
+	json_decref(j);
+}
+
+static void test_boot_config_fields(void **state)
+{
+	struct boot_config c = {.upper_size = 4 * GIB, .time_ns = 17, .n_tmpfs = BOOT_TMPFS_MAX};
+	struct boot_config back;
+	struct err e = {0};
+	json_t *j;
+
+	c.hostname = xstrdup("box");
+	c.workdir = xstrdup("/srv");
+	c.user = xstrdup("web");
+	c.image_disk = xstrdup("image");
+	c.upper_disk = xstrdup("upper");
+	strv_add(&c.env, "A=1");
+	for (size_t i = 0; i < c.n_tmpfs; i++)
+		c.tmpfs[i] = (struct boot_tmpfs){.path = xasprintf("/t%zu", i), .size = i};
+	j = boot_config_to_json(&c);
+	assert_int_equal(boot_config_from_json(j, &back, &e), 0);
+	json_decref(j);
+	assert_string_equal(back.hostname, "box");
+	assert_string_equal(back.workdir, "/srv");
+	assert_string_equal(back.user, "web");
+	assert_string_equal(back.image_disk, "image");
+	assert_string_equal(back.upper_disk, "upper");
+	assert_int_equal(back.env.n, 1);
+	assert_int_equal(back.upper_size, 4 * GIB);
+	assert_int_equal(back.time_ns, 17);
+	assert_int_equal(back.n_tmpfs, BOOT_TMPFS_MAX);
+	assert_string_equal(back.tmpfs[63].path, "/t63");
+	assert_int_equal(back.tmpfs[63].size, 63);
+	boot_config_release(&back);
+	free(c.tmpfs[5].path);
+	c.tmpfs[5].path = xstrdup("/\xff");
+	assert_null(boot_config_to_json(&c));
+	free(c.workdir);
+	c.workdir = xstrdup("\xff");
+	assert_null(boot_config_to_json(&c));
+	boot_config_release(&c);
+}
+
+static void test_error_with_bad_utf8(void **state)
+{
+	struct err e = {0};
+	json_t *j;
+
+	err_set(&e, ERR_CORRUPT, "file '\xff\xfe'");
+	j = message_error(&e);
+	assert_int_equal(message_check(j, &e), -1);
+	assert_int_equal(e.code, ERR_CORRUPT);
+	assert_string_equal(e.msg, "(unprintable message)");
+	json_decref(j);
+}
+
+static void test_unknown_errors(void **state)
+{
+	static const struct {
+		const char *text;
+		enum err_code code;
+	} cases[] = {
+		{"{\"ok\":false}", ERR_INTERNAL},
+		{"{\"ok\":false,\"error\":\"x\"}", ERR_INTERNAL},
+		{"{\"ok\":false,\"error\":{}}", ERR_INTERNAL},
+		{"{\"ok\":false,\"error\":{\"code\":\"from the future\"}}", ERR_INTERNAL},
+		{"{\"ok\":false,\"error\":{\"code\":7}}", ERR_INTERNAL},
+		{"{\"ok\":false,\"error\":{\"code\":\"timeout\"}}", ERR_TIMEOUT},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err e = {0};
+		json_t *j = message_parse(cases[i].text, strlen(cases[i].text), &e);
+
+		assert_non_null(j);
+		assert_int_equal(message_check(j, &e), -1);
+		assert_int_equal(e.code, cases[i].code);
+		assert_true(e.msg[0]);
+		json_decref(j);
+	}
+}
+
+static void test_parse_bytes(void **state)
+{
+	struct err e = {0};
+	json_t *j;
+
+	assert_null(message_parse("{\"a\":\"\xff\"}", 9, &e)); /* not UTF-8 */
+	assert_null(message_parse("{}\0", 3, &e));
+	assert_null(message_parse(NULL, 0, &e));
+	assert_int_equal(e.code, ERR_INVALID);
+	/* The length says where the message ends, not a NUL. */
+	j = message_parse("{}trailing", 2, &e);
+	assert_non_null(j);
+	json_decref(j);
+}
+
+/* Depth is bounded, so that a message of brackets cannot exhaust the stack. */
+static void test_parse_depth(void **state)
+{
+	_cleanup_free_ char *deep = xmalloc(500000);
+	struct err e = {0};
+
+	memset(deep, '[', 500000);
+	memcpy(deep, "{\"a\":", 5);
+	assert_null(message_parse(deep, 500000, &e));
+}
+
+static void test_append_and_write(void **state)
+{
+	json_t *j = message_ok();
+	struct frame f;
+	struct buf b;
+	int fds[2];
+
+	buf_init(&b, 100);
+	assert_int_equal(message_append(&b, FRAME_RESULT, j), 0);
+	assert_int_equal(frame_peek(&b, &f), 1);
+	assert_int_equal(f.len, strlen("{\"ok\":true}"));
+	assert_memory_equal(f.payload, "{\"ok\":true}", f.len);
+	assert_int_equal(message_append(&b, FRAME_RESULT, NULL), -ENOMEM);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(message_write(fds[0], FRAME_RESULT, j), 0);
+	assert_int_equal(frame_read(fds[1], &b, &f), 1);
+	assert_int_equal(f.type, FRAME_RESULT);
+	assert_memory_equal(f.payload, "{\"ok\":true}", f.len);
+	close(fds[0]);
+	close(fds[1]);
+	buf_release(&b);
+	json_decref(j);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exec_request_fields),
+		cmocka_unit_test(test_exec_request_refuses_to_encode_bad_utf8),
+		cmocka_unit_test(test_exec_request_bounds),
+		cmocka_unit_test(test_nul_in_strings),
+		cmocka_unit_test(test_not_an_object),
+		cmocka_unit_test(test_exec_result),
+		cmocka_unit_test(test_boot_config_fields),
+		cmocka_unit_test(test_error_with_bad_utf8),
+		cmocka_unit_test(test_unknown_errors),
+		cmocka_unit_test(test_parse_bytes),
+		cmocka_unit_test(test_parse_depth),
+		cmocka_unit_test(test_append_and_write),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

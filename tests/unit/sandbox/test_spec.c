@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../testing.h"
+
+#include "sandbox/spec.h"
+
+/* A spec as the launcher sends it, with everything that it must have. */
+#define SPEC_TEXT                                                                                 \
+	"{\"op\":\"launch\",\"name\":\"box\",\"sandbox_dir\":\"/h/sandboxes/box\",\"run_dir\":"   \
+	"\"/h/run/1\",\"ephemeral\":false,\"attached\":true,\"machine\":\"qemu\",\"cpus\":2,"     \
+	"\"memory_mib\":512,\"image_files\":[\"/h/a\",\"/h/b\"],\"boot\":{\"env\":[],"            \
+	"\"image_disk\":\"image\",\"upper_disk\":\"upper\",\"tmpfs\":[]}}"
+
+static json_t *spec_json(void)
+{
+	json_t *j = json_loads(SPEC_TEXT, 0, NULL);
+
+	assert_non_null(j);
+	return j;
+}
+
+static void test_machine_names(void **state)
+{
+	enum machine_kind m = MACHINE_KIND_COUNT;
+
+	for (unsigned i = 0; i < MACHINE_KIND_COUNT; i++) {
+		assert_int_equal(machine_kind_parse(machine_kind_name((enum machine_kind)i), &m),
+				 0);
+		assert_int_equal(m, i);
+	}
+	assert_int_equal(machine_kind_parse("KVM", &m), -EINVAL);
+	assert_int_equal(machine_kind_parse("", &m), -EINVAL);
+}
+
+static void test_round_trip(void **state)
+{
+	json_t *j = spec_json(), *again;
+	_cleanup_free_ char *text = NULL;
+	struct launch_spec s;
+	struct err e = {0};
+
+	assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
+	json_decref(j);
+	assert_string_equal(s.name, "box");
+	assert_string_equal(s.sandbox_dir, "/h/sandboxes/box");
+	assert_string_equal(s.run_dir, "/h/run/1");
+	assert_false(s.ephemeral);
+	assert_true(s.attached);
+	assert_int_equal(s.machine, MACHINE_QEMU);
+	assert_int_equal(s.cpus, 2);
+	assert_int_equal(s.memory_mib, 512);
+	assert_int_equal(s.image_files.n, 2);
+	assert_string_equal(s.image_files.v[1], "/h/b");
+	assert_string_equal(s.boot.image_disk, "image");
+	assert_false(s.has_workload);
+	assert_null(s.qemu);
+	assert_null(s.log_level);
+	again = launch_spec_to_json(&s);
+	text = json_dumps(again, JSON_COMPACT);
+	assert_string_equal(text, SPEC_TEXT);
+	json_decref(again);
+	launch_spec_release(&s);
+	launch_spec_release(&s);
+}
+
+static void test_optional_fields(void **state)
+{
+	json_t *j = spec_json(), *again;
+	struct launch_spec s;
+	struct err e = {0};
+
+	json_object_set_new(j, "qemu", json_string("/usr/bin/qemu"));
+	json_object_set_new(j, "log_level", json_string("debug"));
+	json_object_set_new(j, "ephemeral", json_true());
+	json_object_set_new(j, "workload", json_pack("{s:[s, s]}", "argv", "echo", "hi"));
+	assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
+	json_decref(j);
+	again = launch_spec_to_json(&s);
+	launch_spec_release(&s);
+	assert_int_equal(launch_spec_from_json(again, &s, &e), 0);
+	json_decref(again);
+	assert_string_equal(s.qemu, "/usr/bin/qemu");
+	assert_string_equal(s.log_level, "debug");
+	assert_true(s.ephemeral);
+	assert_true(s.has_workload);
+	assert_string_equal(s.workload.argv.v[1], "hi");
+	launch_spec_release(&s);
+}
+
+/* Each of these in place of the good value (null: left out) makes the spec unacceptable. */
+static void test_malformed(void **state)
+{
+	static const struct {
+		const char *key, *value;
+	} cases[] = {
+		{"name", "null"},
+		{"name", "1"},
+		{"sandbox_dir", "null"},
+		{"sandbox_dir", "[]"},
+		{"run_dir", "null"},
+		{"run_dir", "{}"},
+		{"ephemeral", "null"},
+		{"ephemeral", "1"},
+		{"attached", "null"},
+		{"attached", "\"yes\""},
+		{"machine", "null"},
+		{"machine", "\"xen\""},
+		{"machine", "3"},
+		{"cpus", "null"},
+		{"cpus", "0"},
+		{"cpus", "-1"},
+		{"cpus", "33"},
+		{"cpus", "1.0"},
+		{"cpus", "\"1\""},
+		{"memory_mib", "null"},
+		{"memory_mib", "63"},
+		{"memory_mib", "1048577"},
+		{"memory_mib", "-512"},
+		{"image_files", "null"},
+		{"image_files", "\"/h/a\""},
+		{"image_files", "{}"},
+		{"image_files", "[\"/h/a\",1]"},
+		{"image_files", "[null]"},
+		{"boot", "null"},
+		{"boot", "{}"},
+		{"boot", "[]"},
+		{"boot", "{\"image_disk\":\"i\",\"upper_disk\":2}"},
+		{"workload", "{}"},
+		{"workload", "[]"},
+		{"workload", "{\"argv\":[]}"},
+		{"workload", "{\"argv\":[1]}"},
+		{"qemu", "1"},
+		{"log_level", "[]"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		json_t *j = spec_json(), *value = json_loads(cases[i].value, JSON_DECODE_ANY, NULL);
+		struct launch_spec s = {0};
+		struct err e = {0};
+
+		if (json_is_null(value))
+			json_object_del(j, cases[i].key);
+		else
+			json_object_set(j, cases[i].key, value);
+		if (launch_spec_from_json(j, &s, &e) == 0)
+			fail_msg("%s: %s is accepted", cases[i].key, cases[i].value);
+		assert_int_equal(e.code, ERR_INVALID);
+		assert_null(s.name);
+		json_decref(value);
+		json_decref(j);
+	}
+}
+
+static void test_not_an_object(void **state)
+{
+	json_t *a = json_array();
+	struct launch_spec s;
+	struct err e = {0};
+
+	assert_int_equal(launch_spec_from_json(a, &s, &e), -1);
+	assert_int_equal(launch_spec_from_json(NULL, &s, &e), -1);
+	json_decref(a);
+}
+
+/* Nothing is lost on the way: what JSON cannot carry is refused as a whole. */
+static void test_bad_utf8_is_not_encoded(void **state)
+{
+	struct err e = {0};
+
+	for (int which = 0; which < 3; which++) {
+		json_t *j = spec_json();
+		struct launch_spec s;
+
+		assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
+		json_decref(j);
+		if (which == 0)
+			strv_add(&s.boot.env, "A=\xff");
+		if (which == 1) {
+			s.has_workload = true;
+			strv_add(&s.workload.argv, "\xff");
+		}
+		if (which == 2)
+			s.name[0] = '\xff';
+		assert_null(launch_spec_to_json(&s));
+		launch_spec_release(&s);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_machine_names),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_optional_fields),
+		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_not_an_object),
+		cmocka_unit_test(test_bad_utf8_is_not_encoded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../testing.h"
+
+#include "vmm/options.h"
+
+#define ARGS_MAX 16
+#define FD_MAX   8
+
+/* In arguments, a letter after '@' stands for a descriptor of its own that is open. */
+struct parsed {
+	struct options o;
+	struct err e;
+	int r;
+	char *argv[ARGS_MAX + 1];
+	int fds[FD_MAX];
+};
+
+static char *expand(struct parsed *p, const char *arg)
+{
+	char out[256];
+	size_t n = 0;
+
+	for (; *arg && n < sizeof(out) - 12; arg++) {
+		if (*arg == '@') {
+			int i = *++arg - 'a';
+
+			if (p->fds[i] <= 0)
+				p->fds[i] = open("/dev/null", O_RDWR);
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "%d", p->fds[i]);
+		} else {
+			out[n++] = *arg;
+		}
+	}
+	out[n] = '\0';
+	return xstrdup(out);
+}
+
+static struct parsed *parse(const char *const *args)
+{
+	struct parsed *p = xcalloc(1, sizeof(*p));
+	int argc = 0;
+
+	p->argv[argc++] = xstrdup("msb-vmm");
+	for (; *args; args++)
+		p->argv[argc++] = expand(p, *args);
+	p->r = options_parse(&p->o, argc, p->argv, &p->e);
+	return p;
+}
+
+static void parsed_free(struct parsed *p)
+{
+	options_release(&p->o);
+	for (int i = 0; p->argv[i]; i++)
+		free(p->argv[i]);
+	/* Those that an error left unclaimed. */
+	for (int i = 0; i < FD_MAX; i++)
+		if (p->fds[i] > 0)
+			close(p->fds[i]);
+	free(p);
+}
+
+#define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
+
+static void test_all(void **state)
+{
+	struct parsed *p =
+		PARSE("--machine=qemu", "--cpus=2", "--memory=1024", "--kernel=@a", "--initrd=@b",
+		      "--cmdline=a=b c", "--disk=ro,serial=image,fd=@c,fd=@d",
+		      "--disk=rw,serial=upper,fd=@e", "--vsock=-,@f,v,cid=9", "--rng",
+		      "--events=@g", "--log-level=debug", "--qemu=/bin/true");
+	const struct options *o = &p->o;
+
+	assert_int_equal(p->r, 0);
+	assert_string_equal(o->machine, "qemu");
+	assert_int_equal(o->cpus, 2);
+	assert_int_equal(o->memory_mib, 1024);
+	assert_int_equal(o->kernel_fd, p->fds[0]);
+	assert_int_equal(o->initrd_fd, p->fds[1]);
+	assert_string_equal(o->cmdline, "a=b c");
+	assert_int_equal(o->n_disks, 2);
+	assert_false(o->disks[0].writable);
+	assert_int_equal(o->disks[0].n_fds, 2);
+	assert_int_equal(o->disks[0].fds[1], p->fds[3]);
+	assert_true(o->disks[1].writable);
+	assert_string_equal(o->disks[1].serial, "upper");
+	assert_true(o->vsock && o->rng);
+	assert_int_equal(o->vsock_listen_fd, -1);
+	assert_int_equal(o->vsock_dir_fd, p->fds[5]);
+	assert_int_equal(o->vsock_cid, 9);
+	assert_int_equal(o->log_level, LOG_DEBUG);
+	/* Whatever we start does not get them by accident. */
+	assert_int_equal(fcntl(o->kernel_fd, F_GETFD), FD_CLOEXEC);
+	parsed_free(p);
+}
+
+static void test_defaults(void **state)
+{
+	struct parsed *p = PARSE("--kernel=@a", "--events=@b");
+
+	assert_int_equal(p->r, 0);
+	assert_string_equal(p->o.machine, "auto");
+	assert_int_equal(p->o.cpus, 1);
+	assert_int_equal(p->o.initrd_fd, -1);
+	assert_int_equal(p->o.console_fd, -1);
+	parsed_free(p);
+}
+
+static void test_errors(void **state)
+{
+	static const struct {
+		const char *arg;
+		const char *message; /* a part of it */
+	} bad[] = {
+		{"--cpus=0", "--cpus"},
+		{"--cpus=65", "--cpus"},
+		{"--cpus=1x", "--cpus"},
+		{"--cpus=", "--cpus"},
+		{"--memory=31", "--memory"},
+		{"--memory=99999999999999999999", "--memory"},
+		{"--initrd=-1", "no descriptor number"},
+		{"--initrd=x", "no descriptor number"},
+		{"--initrd=9999", "not open"},
+		{"--initrd=@a", "used twice"},
+		{"--kernel=@c", "given twice"},
+		{"--disk=", "neither ro nor rw"},
+		{"--disk=rx,fd=@c", "neither ro nor rw"},
+		{"--disk=ro,fd=@c", "needs serial="},
+		{"--disk=ro,serial=x", "fd="},
+		{"--disk=ro,serial=,fd=@c", "serial"},
+		{"--disk=ro,serial=123456789012345678901,fd=@c", "serial"},
+		{"--disk=ro,serial=a b,fd=@c", "plain text"},
+		{"--disk=ro,serial=x,fd=@c,fd=@c", "used twice"},
+		{"--disk=ro,serial=x,fd=@c,size=3", "unknown field"},
+		{"--disk=rw,serial=x,fd=@c,fd=@d", "one fd="},
+		{"--vsock=@c,@d", "needs LISTENFD"},
+		{"--vsock=@c,@c,v", "used twice"},
+		{"--vsock=-,@c,a/b", "no usable name"},
+		{"--vsock=-,@c,", "no usable name"},
+		{"--vsock=-,@c,v,cid=2", "context id"},
+		{"--vsock=-,@c,v,4", "context id"},
+		{"--cmdline=a\nb", "plain text"},
+		{"--log-level=loud", "unknown level"},
+		{"--rng=1", "unknown option"},
+		{"--frobnicate", "unknown option"},
+		{"--frobnicate=1", "unknown option '--frobnicate'"},
+		{"kernel", "unexpected argument"},
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct parsed *p = PARSE("--kernel=@a", "--events=@b", bad[i].arg);
+
+		assert_int_equal(p->r, -1);
+		assert_int_equal(p->e.code, ERR_USAGE);
+		if (!strstr(p->e.msg, bad[i].message))
+			fail_msg("'%s' gives '%s'", bad[i].arg, p->e.msg);
+		parsed_free(p);
+	}
+}
+
+static void test_missing(void **state)
+{
+	struct parsed *p = PARSE("--events=@a");
+
+	assert_int_equal(p->r, -1);
+	assert_non_null(strstr(p->e.msg, "--kernel"));
+	parsed_free(p);
+	p = PARSE("--kernel=@a");
+	assert_int_equal(p->r, -1);
+	assert_non_null(strstr(p->e.msg, "--events"));
+	parsed_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_missing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
