@@ -83,6 +83,8 @@ static int enter_directory(const struct launch *l, struct err *e)
 
 static int become(const struct account *a, struct err *e)
 {
+	gid_t groups[ACCOUNT_GROUPS_MAX + 1];
+
 	/* Outside a guest (tests) the agent is not root and everything runs as its user. */
 	if (geteuid() != 0)
 		return 0;
@@ -99,7 +101,11 @@ static int become(const struct account *a, struct err *e)
 				return err_sys(e, errno, "cannot hand the streams over");
 		}
 	}
-	if (setgroups(a->n_groups, a->groups) < 0 || setresgid(a->gid, a->gid, a->gid) < 0 ||
+	/* With its own group among them, so that giving that up later cannot gain anything. */
+	groups[0] = a->gid;
+	for (size_t i = 0; i < a->n_groups; i++)
+		groups[i + 1] = a->groups[i];
+	if (setgroups(a->n_groups + 1, groups) < 0 || setresgid(a->gid, a->gid, a->gid) < 0 ||
 	    setresuid(a->uid, a->uid, a->uid) < 0)
 		return err_sys(e, errno, "cannot become user %u", a->uid);
 	return 0;

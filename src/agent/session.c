@@ -48,8 +48,8 @@ struct session {
 	struct ev in_ev;
 	size_t in_done; /* bytes of the first buffered frame that were passed on */
 	struct stream streams[2];
-	struct timer timeout; /* of the program, or from the hang-up to the kill */
-	struct timer quiet;
+	struct timer timeout;    /* of the program, or from the hang-up to the kill */
+	struct timer quiet;      /* an ended program's streams are silent; a terminal is closed */
 	uint64_t drain_deadline; /* 0: the program's own output is not through yet */
 };
 
@@ -200,7 +200,15 @@ static void on_stream(struct ev *ev, uint32_t events)
 		session_progress(s);
 		return;
 	}
-	/* A terminal ends with EIO. */
+	/*
+	 * A terminal that nobody has open reads as EIO. Its program may open it again, and would
+	 * be hung up on if we closed our side, so as long as it lives we only look again later.
+	 */
+	if (n <= 0 && s->tty && !s->ended) {
+		stream_pause(st);
+		timer_set(s->server->loop, &s->quiet, clock_mono_ns() + SESSION_QUIET_NS);
+		return;
+	}
 	if (n <= 0) {
 		stream_close(st);
 		session_progress(s);
@@ -256,7 +264,12 @@ static void session_finish(struct session *s)
 
 static void on_quiet(struct timer *t)
 {
-	session_finish(container_of(t, struct session, quiet));
+	struct session *s = container_of(t, struct session, quiet);
+
+	if (s->ended)
+		session_finish(s);
+	else
+		session_resume(s);
 }
 
 /*

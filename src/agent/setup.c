@@ -165,6 +165,9 @@ static int mount_disks(const struct boot_config *c, struct err *e)
 		return err_sys(e, errno, "cannot mount the writable disk");
 	if (c->upper_size) {
 		r = grow_upper(upper, c->upper_size);
+		if (r == -ENOSPC)
+			return err_set(e, ERR_BOOT, "the writable disk has less than %llu bytes",
+				       (unsigned long long)c->upper_size);
 		if (r < 0)
 			return err_sys(e, -r, "cannot grow the writable disk");
 	}

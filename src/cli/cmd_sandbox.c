@@ -57,6 +57,15 @@ static int wait_detached(struct cli *cli, const struct sandbox_row *row, struct 
 const struct opt *const create_options[] = {sandbox_opts, NULL};
 const size_t create_args_size = sizeof(struct sandbox_options);
 
+/* Nobody will ask for a sandbox by a name that was never told. */
+static void discard_unnamed(struct cli *cli, const struct sandbox_row *row)
+{
+	int lock = sandboxes_lock(&cli->home, row, NULL);
+
+	if (lock >= 0)
+		sandbox_discard(cli, row, &lock);
+}
+
 int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	struct sandbox_options *o = args;
@@ -77,6 +86,8 @@ int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 		print_success(o->quiet, "Created", row.name, clock_mono_ns() - started);
 		if (!o->name)
 			puts(row.name);
+	} else if (!o->name) {
+		discard_unnamed(cli, &row);
 	}
 	sandbox_row_release(&row);
 	return r;

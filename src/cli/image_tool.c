@@ -114,16 +114,18 @@ static ssize_t take(int fd, struct buf *b)
 	return n < 0 && errno == EINTR ? 1 : n;
 }
 
-static void collect(int result_fd, int progress_fd, struct buf *result, struct progress *p)
+static void collect(int *result_fd, int progress_fd, struct buf *result, struct progress *p)
 {
-	struct pollfd fds[2] = {{.fd = result_fd, .events = POLLIN},
+	struct pollfd fds[2] = {{.fd = *result_fd, .events = POLLIN},
 				{.fd = progress_fd, .events = POLLIN}};
 
 	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
 		if (poll(fds, 2, -1) < 0)
 			continue;
-		if (fds[0].revents && take(result_fd, result) <= 0)
+		if (fds[0].revents && take(*result_fd, result) <= 0) {
+			close_fd(result_fd); /* if it is not the end but too much: EPIPE ends it */
 			fds[0].fd = -1;
+		}
 		if (fds[1].revents) {
 			if (take(progress_fd, &p->lines) <= 0)
 				fds[1].fd = -1;
@@ -162,9 +164,8 @@ static json_t *run_tool(struct strv *argv, bool quiet, struct err *e)
 	if (pid < 0) {
 		err_sys(e, -pid, "cannot start '%s'", program);
 	} else {
-		collect(out_r, prog_r, &result, &progress);
+		collect(&out_r, prog_r, &result, &progress);
 		status = spawn_wait(pid);
-		progress_release(&progress);
 		if (status > 128)
 			err_set(e, ERR_INTERNAL, "msb-image was killed by signal %d", status - 128);
 		else
@@ -174,6 +175,7 @@ static json_t *run_tool(struct strv *argv, bool quiet, struct err *e)
 			j = NULL;
 		}
 	}
+	progress_release(&progress);
 	buf_release(&result);
 	strv_release(argv);
 	return j;
@@ -220,7 +222,7 @@ int image_pull(struct cli *cli, const char *reference, bool insecure, bool force
 	strv_add(&argv, reference);
 	result = run_tool(&argv, quiet, e);
 	if (!result)
-		return -1;
+		return err_wrap(e, "cannot pull '%s'", reference);
 	record = json_array_get(json_object_get(result, "images"), 0);
 	r = record ? record_image(cli, reference, record, e)
 		   : err_set(e, ERR_INTERNAL, "msb-image returned no image");

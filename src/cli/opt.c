@@ -71,6 +71,9 @@ int opt_memory(const char *value, void *field, struct err *e)
 	return 0;
 }
 
+/* A hundred years: everything that computes with it stays far from overflow. */
+#define DURATION_MAX_MS (UINT64_C(100) * 365 * 86400 * 1000)
+
 int opt_duration(const char *value, void *field, struct err *e)
 {
 	size_t digits = strspn(value, "0123456789");
@@ -88,14 +91,16 @@ int opt_duration(const char *value, void *field, struct err *e)
 	case 's':
 		break;
 	case 'm':
-		unit = 60 * 1000;
+		unit = UINT64_C(60) * 1000;
 		break;
 	case 'h':
-		unit = 3600 * 1000;
+		unit = UINT64_C(3600) * 1000;
 		break;
 	default:
 		goto bad;
 	}
+	if (n > DURATION_MAX_MS / unit)
+		goto bad;
 	*(uint64_t *)field = n * unit;
 	return 0;
 bad:

@@ -84,7 +84,8 @@ char *format_bytes(uint64_t n)
 
 	if (n < KIB)
 		return xasprintf("%u B", (unsigned)n);
-	for (; v >= 1024 && u + 1 < ARRAY_SIZE(units); u++)
+	/* What would be shown as 1024.0 is one of the next unit. */
+	for (; v >= 1023.95 && u + 1 < ARRAY_SIZE(units); u++)
 		v /= 1024;
 	return xasprintf("%.1f %s", v, units[u]);
 }

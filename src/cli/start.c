@@ -77,7 +77,7 @@ static int parse_tmpfs(const char *value, char **ret_path, uint64_t *ret_size, s
 	size_t len = strcspn(value, ":");
 
 	*ret_size = 0;
-	if (value[0] != '/' || len == 1)
+	if (value[0] != '/' || strspn(value, "/") == len)
 		return err_set(e, ERR_INVALID, "guest mount path must be absolute and not '/'");
 	if (value[len] && opt_memory(value + len + 1, ret_size, e) < 0)
 		return -1;
@@ -227,10 +227,13 @@ static json_t *build_config(const struct sandbox_options *o, json_t *record)
 {
 	json_t *image = json_object_get(record, "config"), *entrypoint, *j;
 
-	if (o->entrypoint)
+	if (o->entrypoint) {
 		entrypoint = json_pack("[s]", o->entrypoint);
-	else
+		if (!entrypoint)
+			return NULL;
+	} else {
 		entrypoint = json_incref(json_object_get(image, "Entrypoint"));
+	}
 	j = json_pack("{s:O?, s:i, s:I, s:s, s:o, s:o*, s:O*, s:o}", "image", record, "cpus",
 		      (int)(o->cpus ? o->cpus : DEFAULT_CPUS), "memory_mib",
 		      (json_int_t)((o->memory ? o->memory : DEFAULT_MEMORY) / MIB), "machine",
@@ -308,6 +311,7 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 		   bool ephemeral, struct sandbox_row *ret, int *ret_lock, struct err *e)
 {
 	json_t *record = NULL, *config;
+	_cleanup_close_ int cache_lock = -1;
 	bool from_dir = image_is_path(image);
 	int r;
 
@@ -316,6 +320,10 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 		sandbox_row_release(ret);
 		return err_set(e, ERR_EXISTS, "sandbox already exists: %s", o->name);
 	}
+	/* Until the row names it, nothing else keeps the image's content from being collected. */
+	cache_lock = home_lock_cache(&cli->home, false, e);
+	if (cache_lock < 0)
+		return -1;
 	if (!from_dir && get_image(cli, o, image, &record, e) < 0)
 		return -1;
 	config = build_config(o, record);

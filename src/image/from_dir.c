@@ -240,28 +240,46 @@ static int scan_entry(struct scan *s, struct tree_node *dir, int dirfd, const ch
 	return 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names in a directory, sorted: the host's order must not show in the image. */
+static int read_names(DIR *d, struct strv *ret)
+{
+	struct dirent *de;
+
+	while ((errno = 0, de = readdir(d)))
+		if (!str_eq(de->d_name, ".") && !str_eq(de->d_name, ".."))
+			strv_add(ret, de->d_name);
+	if (errno == 0 && ret->n)
+		qsort(ret->v, ret->n, sizeof(*ret->v), compare_names);
+	return -errno;
+}
+
 static int scan_dir(struct scan *s, struct tree_node *dir, struct err *e)
 {
 	_cleanup_close_ int fd = open_node(s, dir, O_RDONLY | O_DIRECTORY);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *de;
-	int r = 0;
+	struct strv names = {0};
+	int r;
 
 	if (!d)
 		return failed(e, errno, dir, "read directory");
 	steal_fd(&fd);
-	while (r == 0 && (errno = 0, de = readdir(d))) {
-		if (str_eq(de->d_name, ".") || str_eq(de->d_name, ".."))
-			continue;
-		r = scan_entry(s, dir, dirfd(d), de->d_name, e);
+	r = read_names(d, &names);
+	if (r < 0)
+		r = failed(e, -r, dir, "read directory");
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		r = scan_entry(s, dir, dirfd(d), names.v[i], e);
 		if (r < 0) {
 			_cleanup_free_ char *path = tree_path(dir);
 
 			err_wrap(e, "in '%.300s'", path);
 		}
 	}
-	if (r == 0 && errno != 0)
-		r = failed(e, errno, dir, "read directory");
+	strv_release(&names);
 	closedir(d);
 	return r;
 }

@@ -13,7 +13,7 @@
 
 #define CONNECT_TIMEOUT_S 20L
 /* A transfer that moves nothing for so long has stalled. */
-#define STALL_TIMEOUT_S 60L
+#define STALL_TIMEOUT_S 30L
 #define REDIRECTS_MAX   5L
 #define CA_DIR          "/etc/ssl/certs"
 

@@ -351,6 +351,7 @@ static int take_entry(struct loader *l, struct archive *a, struct archive_entry 
 static int read_entries(struct loader *l, struct archive *a, struct err *e)
 {
 	const void *rest;
+	bool entry_seen = false;
 
 	for (;;) {
 		struct archive_entry *ae;
@@ -358,6 +359,10 @@ static int read_entries(struct loader *l, struct archive *a, struct err *e)
 
 		if (status == ARCHIVE_EOF)
 			break;
+		if (status == ARCHIVE_FATAL && l->items.n == 0 && !entry_seen &&
+		    l->read_err.code == ERR_NONE)
+			return err_set(e, ERR_INVALID, "this is no image archive, nor any tar");
+		entry_seen = true;
 		/* Names outside of ASCII draw warnings; see layer_tar.c. */
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
 			return read_failed(l, a, e);

@@ -142,7 +142,7 @@ int control_connect(const struct home *h, const struct sandbox_row *row, struct 
 json_t *control_call(int fd, json_t *request, struct err *e)
 {
 	struct buf in;
-	struct frame f;
+	struct frame f = {0};
 	json_t *j = NULL;
 	int r = message_write(fd, FRAME_REQUEST, request);
 

@@ -142,7 +142,12 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 static void judge_end(struct monitor *m, int status)
 {
 	const char *end = m->vmm.end;
+	bool broken = str_starts_with(end, "panic") || str_starts_with(end, "error") ||
+		      (!*end && !m->vmm.killed);
 
+	/* The owner often leaves because the machine broke, and is noticed before that. */
+	if (m->cause == END_OWNER_GONE && broken)
+		m->cause = END_NONE;
 	if (m->cause != END_NONE)
 		return;
 	if (m->state == MONITOR_BOOTING) {

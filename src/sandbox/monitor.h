@@ -77,6 +77,7 @@ struct vmm {
 	struct ev pid_ev, events_ev, console_ev;
 	struct buf events;
 	char end[1024]; /* text of its "end" event */
+	bool killed;    /* by us */
 };
 
 struct monitor {

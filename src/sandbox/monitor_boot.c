@@ -118,12 +118,15 @@ static void on_connection(struct ev *ev, uint32_t events)
 
 int boot_listen(struct monitor *m, struct err *e)
 {
+	int r;
+
 	buf_init(&m->boot.in, FRAME_HEADER_LEN + 64 * KIB);
 	m->boot.listen_fd = unix_listen_at(m->run_dir, "vsock.sock_1024", 1);
 	if (m->boot.listen_fd < 0)
 		return err_sys(e, -m->boot.listen_fd, "cannot listen for the agent");
 	m->boot.listen_ev = (struct ev){.fd = m->boot.listen_fd, .fn = on_connection};
-	return loop_add(m->loop, &m->boot.listen_ev, EPOLLIN);
+	r = loop_add(m->loop, &m->boot.listen_ev, EPOLLIN);
+	return r < 0 ? err_sys(e, -r, "cannot listen for the agent") : 0;
 }
 
 void boot_release(struct monitor *m)

@@ -166,8 +166,15 @@ static void workload_ended(struct session *s)
 	struct monitor *m = s->m;
 	struct exec_result r;
 	struct err e = {0};
-	json_t *j = message_parse(buf_data(&s->tap.result), buf_len(&s->tap.result), &e);
+	json_t *j;
 
+	if (buf_len(&s->tap.result) == 0) {
+		/* The machine is breaking down; its end will tell how. */
+		session_free(s);
+		monitor_stop(m, END_NONE, STOP_DEFAULT_MS);
+		return;
+	}
+	j = message_parse(buf_data(&s->tap.result), buf_len(&s->tap.result), &e);
 	if (j && exec_result_from_json(j, &r, &e) == 0) {
 		m->exit_code = r.exit_code;
 		snprintf(m->end_text, sizeof(m->end_text), "the command exited with status %d",

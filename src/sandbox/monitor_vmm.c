@@ -178,6 +178,7 @@ static int build_arguments(struct monitor *m, struct arguments *a, const char *p
 	_cleanup_free_ char *initrd = program_relative_path("initramfs.cpio");
 
 	strv_add(&a->argv, program);
+	strv_take(&a->argv, xasprintf("--parent=%d", getpid()));
 	strv_take(&a->argv, xasprintf("--machine=%s", machine_kind_name(m->spec.machine)));
 	strv_take(&a->argv, xasprintf("--cpus=%u", m->spec.cpus));
 	strv_take(&a->argv, xasprintf("--memory=%u", m->spec.memory_mib));
@@ -237,8 +238,10 @@ int vmm_start(struct monitor *m, struct err *e)
 
 void vmm_kill(struct monitor *m)
 {
-	if (m->vmm.pid > 0)
+	if (m->vmm.pid > 0) {
 		kill(m->vmm.pid, SIGKILL);
+		m->vmm.killed = true;
+	}
 }
 
 void vmm_release(struct monitor *m)

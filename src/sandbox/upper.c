@@ -13,9 +13,29 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define UPPER_NAME "upper.ext4"
 #define UPPER_TEMP "upper.ext4.new"
+
+/* As copy_file_range, which some kinds and pairs of file systems cannot do. */
+static ssize_t copy_piece(int from, loff_t *in, int to, loff_t *out, size_t n)
+{
+	static char data[64 * KIB];
+	ssize_t done = copy_file_range(from, in, to, out, n, 0);
+
+	if (done >= 0 ||
+	    (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS))
+		return done;
+	done = pread(from, data, MIN(n, sizeof(data)), *in);
+	if (done > 0)
+		done = pwrite(to, data, (size_t)done, *out);
+	if (done > 0) {
+		*in += done;
+		*out += done;
+	}
+	return done;
+}
 
 static int copy_data(int from, int to)
 {
@@ -33,7 +53,7 @@ static int copy_data(int from, int to)
 		if (hole < 0)
 			return -errno;
 		while (in < hole) {
-			ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(hole - in), 0);
+			ssize_t n = copy_piece(from, &in, to, &out, (size_t)(hole - in));
 
 			if (n < 0 && errno == EINTR)
 				continue;

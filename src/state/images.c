@@ -109,8 +109,15 @@ int images_remove(struct db *db, const char *reference, bool force, struct err *
 
 	if (db_begin(db, e) < 0)
 		return -1;
-	st = db_prepare(db, e, "SELECT name FROM sandboxes WHERE image = ? LIMIT 1", "s",
-			reference);
+	/* Made from this reference, or from any spelling when nothing else refers to the image. */
+	st = db_prepare(
+		db, e,
+		"WITH same AS (SELECT reference, manifest_digest FROM images WHERE "
+		"manifest_digest = (SELECT manifest_digest FROM images WHERE reference = ?)) "
+		"SELECT name FROM sandboxes WHERE image = ? OR (SELECT count(*) FROM same) = 1 "
+		"AND json_extract(config, '$.image.manifest_digest') = "
+		"(SELECT manifest_digest FROM same) LIMIT 1",
+		"ss", reference, reference);
 	r = st ? db_step(db, st, e) : -1;
 	if (r > 0 && !force) {
 		err_set(e, ERR_BUSY, "image '%s' is used by sandbox '%s'", reference,

@@ -16,7 +16,7 @@
 static const char *const status_names[] = {"Created", "Running", "Stopped", "Crashed", "Failed"};
 static_assert(ARRAY_SIZE(status_names) == SANDBOX_STATUS_COUNT, "every status has a name");
 
-#define END_FILE_MAX (64 * 1024)
+#define END_FILE_MAX (64 * KIB)
 
 void sandbox_row_release(struct sandbox_row *r)
 {
@@ -187,7 +187,7 @@ int sandboxes_create(struct db *db, const struct home *h, const char *name, cons
 {
 	_cleanup_free_ char *own_name = NULL, *dir = NULL, *logs = NULL;
 	_cleanup_close_ int lock = -1;
-	int64_t id;
+	int64_t id = 0;
 	int r;
 
 	if (db_begin(db, e) < 0)

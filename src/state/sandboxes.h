@@ -64,8 +64,7 @@ int sandboxes_list(struct db *db, const struct home *h, struct sandbox_row **ret
  * Removes directories that belong to no row, given all rows as sandboxes_list found them. It
  * does so by itself; errors are left for the next time.
  */
-void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_row *rows,
-		     size_t n);
+void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_row *rows, size_t n);
 
 /*
  * Takes the run lock of a sandbox that does not run, making its run directory anew. Returns the

@@ -2,6 +2,8 @@
 /*
  * Directories without a row: what is left when a process dies between making a sandbox's
  * directories and committing its row, or between deleting the row and the last directory.
+ * A directory with a writable disk is neither (the disk is made after the row and deleted before
+ * it): it belongs to a database that was lost or moved away, and is not touched.
  */
 #include "state/sandboxes.h"
 
@@ -48,6 +50,13 @@ static bool is_locked(const struct home *h, const char *id)
 	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
 }
 
+static bool has_disk(const struct home *h, const char *name)
+{
+	_cleanup_free_ char *path = home_path(h, "sandboxes/%s/upper.ext4", name);
+
+	return access(path, F_OK) == 0;
+}
+
 static void remove_below(const struct home *h, const char *folder, const char *name)
 {
 	_cleanup_free_ char *path = home_path(h, "%s/%s", folder, name);
@@ -75,7 +84,7 @@ void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_r
 			if (!row_exists(db, "id", runs.v[i]) && !is_locked(h, runs.v[i]))
 				remove_below(h, "run", runs.v[i]);
 		for (size_t i = 0; i < dirs.n; i++)
-			if (!row_exists(db, "name", dirs.v[i]))
+			if (!row_exists(db, "name", dirs.v[i]) && !has_disk(h, dirs.v[i]))
 				remove_below(h, "sandboxes", dirs.v[i]);
 		db_rollback(db);
 	}

@@ -98,6 +98,9 @@ static void ring_stop(struct vhost_user *vu, unsigned int i)
 {
 	if (!ring_running(vu, i))
 		return;
+	/* The guest may have kicked just before: its last words are heard while the ring is there.
+	 */
+	virtio_device_kick(vu->dev, i);
 	vu->rings[i].base = virtio_device_stop_queue(vu->dev, i);
 }
 
@@ -465,8 +468,6 @@ static void on_readable(struct ev *ev, uint32_t events)
 		return;
 	loop_del(worker_loop(vu->dev->worker), ev);
 	vhost_user_msg_reset(&vu->msg);
-	for (unsigned int i = 0; i < vu->dev->num_queues; i++)
-		virtio_device_kick(vu->dev, i);
 	clear_all(vu);
 	close_fd(&ev->fd);
 }

@@ -82,8 +82,10 @@ static bool watched(const struct vsock_conn *c, uint32_t *ret_events)
 		*ret_events |= EPOLLIN;
 	if (buf_len(&c->out))
 		*ret_events |= EPOLLOUT;
-	if (*ret_events || c->state == VSOCK_REQUESTED)
+	if (*ret_events)
 		return true;
+	if (c->state == VSOCK_REQUESTED)
+		return !(c->pending & VSOCK_SEND_RST);
 	return c->state == VSOCK_OPEN && c->host_eof && !c->host_gone;
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by vsock.c (device, queues, listener) and vsock_conn.c (one connection). */
+/*
+ * Shared by vsock.c (device and queues), vsock_host.c (the host's sockets) and vsock_conn.c (one
+ * connection).
+ */
 #pragma once
 
 #include "base/buf.h"
@@ -138,6 +141,10 @@ struct vsock_conn *vsock_find(struct vsock *vs, uint32_t host_port, uint32_t gue
 void vsock_hash_add(struct vsock_conn *c);
 /* A host port that no connection uses. */
 uint32_t vsock_new_port(struct vsock *vs);
+/* --- vsock_host.c */
+
+/* Watches the listening socket, if there is one. 0 or -errno. */
+int vsock_listen(struct vsock *vs);
 /* A connection is gone: there may be room for a waiting client. */
 void vsock_conn_gone(struct vsock *vs);
 /* Connects to "<base>_<port>" without waiting; a non-blocking descriptor or -errno. */

@@ -9,6 +9,7 @@
  *	end reboot | end shutdown | end panic <text> | end killed | end error <text>
  *
  * and exits with 0 when the guest ended by itself, 1 otherwise, 2 for wrong arguments.
+ * MSB_DEBUG in the environment lets a debugger attach.
  */
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -94,7 +95,7 @@ static int watch_signals(struct vmm *v, struct err *e)
 {
 	sigset_t set;
 
-	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -237,6 +238,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	log_setup("msb-vmm", v.options.log_level);
+	/* Our own look comes too late when the parent has died already. */
+	if (v.options.parent)
+		parent = (pid_t)v.options.parent;
 	run(&v, &tsc, parent, &e);
 out:
 	if (e.code) {

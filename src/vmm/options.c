@@ -24,6 +24,7 @@ const char options_usage[] =
 	"descriptor.\n"
 	"\n"
 	"  --machine=auto|kvm|qemu   where the vCPUs run (auto)\n"
+	"  --parent=PID              end with this process, the one that started us\n"
 	"  --cpus=N                  number of vCPUs (1)\n"
 	"  --memory=MIB              memory (512)\n"
 	"  --kernel=FD               ELF vmlinux\n"
@@ -196,6 +197,8 @@ static int parse_value(struct options *o, const char *name, const char *v, struc
 		o->qemu = v;
 		return 0;
 	}
+	if (str_eq(name, "--parent"))
+		return parse_count(v, name, 1, INT_MAX, &o->parent, e);
 	if (str_eq(name, "--cpus"))
 		return parse_count(v, name, 1, CPUS_MAX, &o->cpus, e);
 	if (str_eq(name, "--memory"))

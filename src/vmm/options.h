@@ -22,6 +22,7 @@ struct option_disk {
 struct options {
 	bool help;
 	const char *machine;
+	unsigned int parent; /* process id; 0: whoever is the parent at the start */
 	unsigned int cpus;
 	unsigned int memory_mib;
 	int kernel_fd;

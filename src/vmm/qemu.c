@@ -139,7 +139,7 @@ _Noreturn static void child_main(const struct child *c)
 			child_fail("cannot pass a descriptor on");
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
+	sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 	execve(c->path, c->args.v, (char *const *)env);
 	child_fail(c->path);
 }

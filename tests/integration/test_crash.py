@@ -95,7 +95,8 @@ def test_killed_at_any_moment_of_a_start(msb, number):
     before = set(harness.runtime_processes())
     for moment in MOMENTS:
         p = msb.popen("run", "-m", "128M", "busybox", "--", "sleep", "1000000")
-        assert kill_after(p, moment, number) in (-number, 128 + number)
+        # 130: interrupted before there was a command that could have been sent a signal
+        assert kill_after(p, moment, number) in (-number, 128 + number, 130)
         harness.wait_for_exit(set(harness.runtime_processes()) - before)
         assert set(msb.sandboxes()) == kept
     assert len(msb.leftovers()) == 2 * len(kept)
@@ -114,7 +115,7 @@ def test_named_one_killed_at_any_moment_of_a_start(msb, name):
 
 
 def test_guest_kernel_panic(msb, name):
-    """A crash of the guest is one of the sandbox: noticed, and told apart from an ordinary end."""
+    """A crash of the guest is one of the sandbox, and told apart from an ordinary end."""
     r = msb("run", "-m", "64M", "--name", name, "busybox", "--", "sh", "-c",
             "echo 2 >/proc/sys/vm/panic_on_oom; tail /dev/zero")
     r.failed(1)

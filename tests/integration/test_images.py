@@ -57,7 +57,7 @@ def test_several_images_in_one_archive(fresh, load):
 def test_tag(fresh, tmp_path, small):
     path = oci.write_oci(str(tmp_path / "i.tar"), {None: small})
     r = fresh("load", "-i", path)
-    assert r.rc == 0 and b"--tag" in r.err
+    r.failed(1, "name it with --tag")
     assert fresh.images() == []
     fresh("load", "-i", path, "--tag", "mine", "-t", "127.0.0.1:5000/other/name:v1").ok()
     assert fresh.images() == ["127.0.0.1:5000/other/name:v1", "mine"]

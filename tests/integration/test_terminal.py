@@ -70,7 +70,7 @@ def test_shell_of_exec_and_its_jobs(terminal, box):
     t.expect(b"running")
     t.write(b"\x1a")
     t.expect(b"Stopped")
-    t.write(b"kill %1; exit 0\n")
+    t.write(b"kill -9 %1; wait; exit 0\n")
     assert t.wait()[0] == 0
 
 
@@ -123,10 +123,10 @@ def test_signal_ends_the_command(msb, number, status):
 def test_signal_that_the_command_handles(msb, box):
     script = "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 1; done"
     p = msb.popen("exec", box, "--", "sh", "-c", script)
-    harness.read_until(p.stdout.fileno(), b"ready")
+    harness.read_until(p.stdout.fileno(), b"ready\n")
     p.send_signal(signal.SIGTERM)
     r = harness.finish(p)
-    assert (r.rc, r.out) == (9, b"\nbye\n")
+    assert (r.rc, r.out) == (9, b"bye\n")
 
 
 def test_second_signal_does_not_wait(msb):

@@ -236,6 +236,13 @@ static void client_until_line(struct client *c)
 		assert_true(client_step(c));
 }
 
+static void client_until_text(struct client *c, const char *text)
+{
+	while (buf_len(&c->out) == 0 ||
+	       !memmem(buf_data(&c->out), buf_len(&c->out), text, strlen(text)))
+		assert_true(client_step(c));
+}
+
 static const char *output(struct client *c)
 {
 	assert_int_equal(buf_append(&c->out, "", 1), 0);
@@ -735,8 +742,7 @@ static void test_terminal(void **state)
 	r.rows = 30;
 	r.cols = 90;
 	c = start(r);
-	while (!memmem(buf_data(&c.out), buf_len(&c.out), "30 90", 5))
-		assert_true(client_step(&c));
+	client_until_text(&c, "30 90");
 	client_send(&c, FRAME_RESIZE, 0, (const uint8_t[]){33, 0, 77, 0}, 4);
 	client_send(&c, FRAME_STDIN, 0, "typed\n", 6);
 	client_finish(&c);
@@ -793,8 +799,7 @@ static void test_terminal_signal(void **state)
 
 	r.tty = true;
 	c = start(r);
-	while (!memmem(buf_data(&c.out), buf_len(&c.out), "ready", 5))
-		assert_true(client_step(&c));
+	client_until_text(&c, "ready");
 	client_send(&c, FRAME_SIGNAL, 0, (const uint8_t[]){SIGTERM, 0, 0, 0}, 4);
 	client_finish(&c);
 	expect_exit(&c, 0);
@@ -811,8 +816,7 @@ static void test_terminal_gone(void **state)
 	r.tty = true;
 	r.has_stdin = true;
 	c = start(r);
-	while (!memmem(buf_data(&c.out), buf_len(&c.out), "ready", 5))
-		assert_true(client_step(&c));
+	client_until_text(&c, "ready");
 	leader = watch_process(c.pid);
 	client_release(&c);
 	expect_gone(leader);

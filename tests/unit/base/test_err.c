@@ -109,9 +109,9 @@ static void test_exit_statuses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),	   cmocka_unit_test(test_wrap),
-		cmocka_unit_test(test_sys),	   cmocka_unit_test(test_nobody_cares),
-		cmocka_unit_test(test_truncation), cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_set),           cmocka_unit_test(test_wrap),
+		cmocka_unit_test(test_sys),           cmocka_unit_test(test_nobody_cares),
+		cmocka_unit_test(test_truncation),    cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_exit_statuses),
 	};
 

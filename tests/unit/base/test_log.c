@@ -39,7 +39,8 @@ static void test_lines(void **state)
 	close(fds[0]);
 	assert_true(n > 0);
 	out[n] = '\0';
-	assert_true(str_starts_with(out, "prog: warn: number 1\nprog: info: seen\nprog: error: aa"));
+	assert_true(
+		str_starts_with(out, "prog: warn: number 1\nprog: info: seen\nprog: error: aa"));
 	assert_true(str_ends_with(out, "aaa\n"));
 	assert_true(n < 1200);
 }

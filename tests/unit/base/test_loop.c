@@ -266,9 +266,9 @@ static void on_timer(struct timer *t)
 		loop_stop(loop);
 }
 
-#define NAMED(c)                               \
-	(struct named_timer)                   \
-	{                                      \
+#define NAMED(c)                                 \
+	(struct named_timer)                     \
+	{                                        \
 		.t = {.fn = on_timer}, .name = c \
 	}
 

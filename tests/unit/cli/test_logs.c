@@ -13,13 +13,13 @@ static void test_sources(void **state)
 	static const struct {
 		const char *list, *on; /* a letter per stream: stdout, error, output, system */
 	} cases[] = {
-		{NULL, "oep"},	       {"stdout", "o"},		  {"stderr", "e"},
-		{"output", "p"},       {"system", "s"},		  {"all", "oeps"},
+		{NULL, "oep"},           {"stdout", "o"},         {"stderr", "e"},
+		{"output", "p"},         {"system", "s"},         {"all", "oeps"},
 		{"stdout,stderr", "oe"}, {"system,stdout", "os"}, {"stdout,all", "oeps"},
-		{"stdout,", "o"},      {"stdout,stdout", "o"},
+		{"stdout,", "o"},        {"stdout,stdout", "o"},
 	};
-	static const char *const bad[] = {"x", "std", "stdoutx", "stdout stderr", ",", "stdout,,x",
-					  "ALL", "all,x"};
+	static const char *const bad[] = {"x", "std",       "stdoutx", "stdout stderr",
+					  ",", "stdout,,x", "ALL",     "all,x"};
 	struct sources s;
 	struct err e = {0};
 
@@ -87,7 +87,8 @@ static void write_logs(const char *dir)
 		      "{\"t\":\"T6\",\"s\":\"stdout\",\"d\":\"unfinish");
 }
 
-static char *print(const char *dir, const struct logs_args *args, const char *sources, uint64_t skip)
+static char *print(const char *dir, const struct logs_args *args, const char *sources,
+		   uint64_t skip)
 {
 	struct printing p = {.dir = dir, .reader = {.args = args, .skip = skip}};
 

@@ -101,8 +101,8 @@ static void test_format_option(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_format_bytes), cmocka_unit_test(test_table),
-		cmocka_unit_test(test_json),	     cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_format_bytes),  cmocka_unit_test(test_table),
+		cmocka_unit_test(test_json),          cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_format_option),
 	};
 

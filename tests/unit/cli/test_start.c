@@ -100,7 +100,8 @@ static void test_tmpfs(void **state)
 static void test_image_is_path(void **state)
 {
 	static const char *const paths[] = {"/", "/srv/root", "./x", "../x", ".", ".."};
-	static const char *const images[] = {"alpine", "alpine:3", "a.b/c", ".x", "..x", "x/./y", ""};
+	static const char *const images[] = {"alpine", "alpine:3", "a.b/c", ".x",
+					     "..x",    "x/./y",    ""};
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		assert_true(image_is_path(paths[i]));
@@ -118,7 +119,7 @@ static void check(const struct sandbox_options *o, const char *image, enum err_c
 }
 
 #define OPTIONS(...) (&(struct sandbox_options){__VA_ARGS__})
-#define TEXT(s)	     ((char *)(uintptr_t)(s))
+#define TEXT(s)      ((char *)(uintptr_t)(s))
 
 static void test_options_check(void **state)
 {

@@ -110,8 +110,8 @@ static void test_nul_in_strings(void **state)
 /* A decoder that is given something else than an object says no and does not crash. */
 static void test_not_an_object(void **state)
 {
-	json_t *values[] = {NULL,	    json_null(), json_array(), json_string("x"),
-			    json_integer(1), json_true()};
+	json_t *values[] = {
+		NULL, json_null(), json_array(), json_string("x"), json_integer(1), json_true()};
 
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
 		struct exec_request request;

@@ -79,9 +79,9 @@ static void test_frames(void **state)
 		bytes_of(v, "bytes", &bytes);
 		bytes_of(v, "payload", &payload);
 		buf_init(&encoded, FRAME_PAYLOAD_MAX);
-		assert_int_equal(frame_append(&encoded, type, flags, buf_data(&payload),
-					      buf_len(&payload)),
-				 0);
+		assert_int_equal(
+			frame_append(&encoded, type, flags, buf_data(&payload), buf_len(&payload)),
+			0);
 		assert_same_bytes(&encoded, &bytes);
 		assert_int_equal(frame_peek(&bytes, &f), 1);
 		assert_int_equal(f.type, type);
@@ -284,7 +284,7 @@ static void test_parse(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_frames),	     cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_frames),       cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_exec_request), cmocka_unit_test(test_exec_result),
 		cmocka_unit_test(test_boot_config),  cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_parse),

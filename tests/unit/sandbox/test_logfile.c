@@ -79,7 +79,8 @@ static void test_rotation_bound(void **state)
 			continue;
 		}
 		assert_int_equal(size_of(f, names[i]), i ? LOGFILE_SIZE_MAX : 5 * MIB);
-		/* The newest is in the current file, the oldest in the one with the highest number. */
+		/* The newest is in the current file, the oldest in the one with the highest number.
+		 */
 		assert_int_equal(pread_full(fd, &c, 1, 0), 1);
 		assert_int_equal(c, 'f' - (int)i);
 	}
@@ -133,8 +134,8 @@ static void read_back(struct fixture *f, struct buf *ret, size_t *ret_entries, s
 	*ret_entries = *ret_base64 = 0;
 	assert_int_equal(read_file(f->dirfd, "exec.log", 64 * MIB, &text, NULL), 0);
 	for (line = text; (nl = strchr(line, '\n')); line = nl + 1) {
-		json_t *j = json_loadb(line, (size_t)(nl - line), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-				       NULL);
+		json_t *j = json_loadb(line, (size_t)(nl - line),
+				       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 		json_t *d = json_object_get(j, "d");
 
 		assert_true(json_is_string(d));
@@ -227,13 +228,13 @@ static void test_utf8(void **state)
 		{"\xc3(", false},
 		{"\xe2\x82(", false},
 		{"\xf0\x9d\x84(", false},
-		{"\xc0\xaf", false},		 /* longer than needed */
+		{"\xc0\xaf", false}, /* longer than needed */
 		{"\xc1\xbf", false},
 		{"\xe0\x9f\xbf", false},
 		{"\xf0\x8f\xbf\xbf", false},
-		{"\xed\xa0\x80", false},	 /* surrogates */
+		{"\xed\xa0\x80", false}, /* surrogates */
 		{"\xed\xbf\xbf", false},
-		{"\xf4\x90\x80\x80", false},	 /* past U+10FFFF */
+		{"\xf4\x90\x80\x80", false}, /* past U+10FFFF */
 		{"\xf8\x88\x80\x80\x80", false},
 		{"\xfe", false},
 		{"\xff", false},

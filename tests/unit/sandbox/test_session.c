@@ -197,8 +197,8 @@ static void test_tap_in_pieces(void **state)
 		buf_init(&s.tap.result, 100);
 		assert_int_equal(ftruncate(f->m.exec_log.fd, 0), 0);
 		for (size_t at = 0; at < buf_len(&stream); at += piece)
-			assert_true(tap(&s, buf_data(&stream) + at,
-					MIN(piece, buf_len(&stream) - at)));
+			assert_true(
+				tap(&s, buf_data(&stream) + at, MIN(piece, buf_len(&stream) - at)));
 		assert_int_equal(s.tap.left, 0);
 		assert_int_equal(s.tap.have, 0);
 		assert_int_equal(buf_len(&s.tap.result), 11);
@@ -525,8 +525,8 @@ static void test_workload_of_a_broken_agent(void **state)
 	run(f);
 	close(agent_fd);
 	assert_int_equal(seen.stops, 1);
-	assert_int_equal(seen.cause, END_COMPLETED);
-	assert_true(f->m.exit_code > 0);
+	assert_int_equal(seen.cause, END_NONE); /* the machine's end will tell */
+	assert_int_equal(f->m.exit_code, -1);
 	assert_int_equal(sessions(f), 0);
 }
 

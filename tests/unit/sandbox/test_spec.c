@@ -4,10 +4,10 @@
 #include "sandbox/spec.h"
 
 /* A spec as the launcher sends it, with everything that it must have. */
-#define SPEC_TEXT                                                                                 \
-	"{\"op\":\"launch\",\"name\":\"box\",\"sandbox_dir\":\"/h/sandboxes/box\",\"run_dir\":"   \
-	"\"/h/run/1\",\"ephemeral\":false,\"attached\":true,\"machine\":\"qemu\",\"cpus\":2,"     \
-	"\"memory_mib\":512,\"image_files\":[\"/h/a\",\"/h/b\"],\"boot\":{\"env\":[],"            \
+#define SPEC_TEXT                                                                               \
+	"{\"op\":\"launch\",\"name\":\"box\",\"sandbox_dir\":\"/h/sandboxes/box\",\"run_dir\":" \
+	"\"/h/run/1\",\"ephemeral\":false,\"attached\":true,\"machine\":\"qemu\",\"cpus\":2,"   \
+	"\"memory_mib\":512,\"image_files\":[\"/h/a\",\"/h/b\"],\"boot\":{\"env\":[],"          \
 	"\"image_disk\":\"image\",\"upper_disk\":\"upper\",\"tmpfs\":[]}}"
 
 static json_t *spec_json(void)

@@ -25,8 +25,8 @@ static void test_reopen(void **state)
 	struct fixture *f = *state;
 	int64_t version = one_number(&f->db, "PRAGMA user_version");
 
-	assert_ok(db_run(&f->db, &f->e,
-			 "INSERT INTO images VALUES ('r', 'c', 'sha256:0', '{}', 1)", ""),
+	assert_ok(db_run(&f->db, &f->e, "INSERT INTO images VALUES ('r', 'c', 'sha256:0', '{}', 1)",
+			 ""),
 		  &f->e);
 	db_close(&f->db);
 	assert_ok(db_open(&f->db, &f->home, &f->e), &f->e);
@@ -135,8 +135,8 @@ static void test_concurrent_creation(void **state)
 static void test_arguments(void **state)
 {
 	struct fixture *f = *state;
-	sqlite3_stmt *st = db_prepare(&f->db, &f->e, "SELECT ?, ?, ?", "sis", "a'b",
-				      INT64_C(1) << 60, NULL);
+	sqlite3_stmt *st =
+		db_prepare(&f->db, &f->e, "SELECT ?, ?, ?", "sis", "a'b", INT64_C(1) << 60, NULL);
 	char *s;
 
 	assert_non_null(st);

@@ -107,8 +107,10 @@ static void test_cache_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		temp_test(test_creates_its_parts), temp_test(test_relative_home),
-		temp_test(test_default_is_below_home), temp_test(test_unusable_home),
+		temp_test(test_creates_its_parts),
+		temp_test(test_relative_home),
+		temp_test(test_default_is_below_home),
+		temp_test(test_unusable_home),
 		temp_test(test_cache_lock),
 	};
 

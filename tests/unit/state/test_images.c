@@ -8,7 +8,8 @@
 static json_t *record(char c)
 {
 	char hex[65];
-	_cleanup_free_ char *manifest = NULL, *config = NULL, *diff = NULL, *disk = NULL, *data = NULL;
+	_cleanup_free_ char *manifest = NULL, *config = NULL, *diff = NULL, *disk = NULL,
+			    *data = NULL;
 
 	memset(hex, '0', 64);
 	hex[63] = c;
@@ -119,9 +120,9 @@ static void make_sandbox(struct fixture *f, const char *name, const char *image,
 	struct sandbox_row row;
 	int lock;
 
-	assert_ok(sandboxes_create(&f->db, &f->home, name, image, false, config, &row, &lock,
-				   &f->e),
-		  &f->e);
+	assert_ok(
+		sandboxes_create(&f->db, &f->home, name, image, false, config, &row, &lock, &f->e),
+		&f->e);
 	sandbox_row_release(&row);
 	json_decref(config);
 	close(lock);

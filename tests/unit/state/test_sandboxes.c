@@ -4,6 +4,7 @@
 #include "state/sandboxes.h"
 
 #include <signal.h>
+#include <sys/file.h>
 
 /* Creates a sandbox; the lock is handed out, or let go of when `ret_lock` is NULL. */
 static struct sandbox_row create(struct fixture *f, const char *name, bool ephemeral, int *ret_lock)
@@ -12,8 +13,8 @@ static struct sandbox_row create(struct fixture *f, const char *name, bool ephem
 	struct sandbox_row row;
 	int lock = -1;
 
-	assert_ok(sandboxes_create(&f->db, &f->home, name, "alpine", ephemeral, config, &row,
-				   &lock, &f->e),
+	assert_ok(sandboxes_create(&f->db, &f->home, name, "alpine", ephemeral, config, &row, &lock,
+				   &f->e),
 		  &f->e);
 	json_decref(config);
 	if (ret_lock)
@@ -66,9 +67,9 @@ static size_t count(struct fixture *f)
 static void test_names(void **state)
 {
 	static const char *const good[] = {"a", "0", "A-b_c.d", "a..", "9-"};
-	static const char *const bad[] = {"",	  ".",	   "..",    "-a",    "_a",	".a",
-					  "a/b",  "a b",   "a\n",   "a\tb",  "\xc3\xa4", "a\xc3\xa4",
-					  "a:b",  "a*",	   "../a",  "a\x7f", "a$b",	"a'b"};
+	static const char *const bad[] = {"",    ".",   "..",   "-a",    "_a",       ".a",
+					  "a/b", "a b", "a\n",  "a\tb",  "\xc3\xa4", "a\xc3\xa4",
+					  "a:b", "a*",  "../a", "a\x7f", "a$b",      "a'b"};
 	char name[SANDBOX_NAME_MAX + 2];
 	struct err e = {0};
 
@@ -165,9 +166,9 @@ static void test_create_fails_clean(void **state)
 	int lock = -1;
 
 	assert_int_equal(rmdir(sandboxes), 0);
-	assert_err(sandboxes_create(&f->db, &f->home, "box", "i", false, config, &row, &lock,
-				    &f->e),
-		   &f->e, ERR_SYSTEM);
+	assert_err(
+		sandboxes_create(&f->db, &f->home, "box", "i", false, config, &row, &lock, &f->e),
+		&f->e, ERR_SYSTEM);
 	assert_int_equal(mkdir(sandboxes, 0700), 0);
 	assert_int_equal(count(f), 0);
 	assert_int_equal(rmdir(run), 0); /* empty */
@@ -397,6 +398,32 @@ static void test_list(void **state)
 	assert_int_equal(count(f), 3);
 }
 
+/* Listing removes what belongs to no row, and nothing else. */
+static void test_list_sweeps_strays(void **state)
+{
+	struct fixture *f = *state;
+	struct holder h = start(f, "box");
+	_cleanup_free_ char *dir = home_path(&f->home, "sandboxes/stray/logs");
+	_cleanup_free_ char *run = home_path(&f->home, "run/4711");
+	_cleanup_free_ char *held = home_path(&f->home, "run/4712");
+	_cleanup_free_ char *lock_path = xasprintf("%s/lock", held);
+	_cleanup_free_ char *logs = home_path(&f->home, "sandboxes/box/logs");
+	_cleanup_close_ int lock = -1;
+
+	assert_int_equal(mkdir_p(dir, 0700), 0);
+	assert_int_equal(mkdir(run, 0700), 0);
+	assert_int_equal(mkdir(held, 0700), 0);
+	lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(flock(lock, LOCK_EX), 0);
+	assert_int_equal(count(f), 1);
+	assert_false(path_exists(dir));
+	assert_false(path_exists(run));
+	assert_true(path_exists(lock_path)); /* somebody is at it */
+	assert_true(path_exists(logs));
+	assert_status(f, "box", SANDBOX_RUNNING, NULL);
+	let_go(&h);
+}
+
 static int repair_race(const struct fixture *f, int i)
 {
 	struct db db;
@@ -404,8 +431,7 @@ static int repair_race(const struct fixture *f, int i)
 	struct sandbox_row *rows;
 	size_t n;
 
-	if (db_open(&db, &f->home, &e) < 0 ||
-	    sandboxes_list(&db, &f->home, &rows, &n, &e) < 0) {
+	if (db_open(&db, &f->home, &e) < 0 || sandboxes_list(&db, &f->home, &rows, &n, &e) < 0) {
 		print_error("%s: %s\n", err_code_name(e.code), e.msg);
 		return 1;
 	}
@@ -503,6 +529,7 @@ int main(void)
 		home_test(test_repair_without_run_directory),
 		home_test(test_ephemeral_goes_away),
 		home_test(test_list),
+		home_test(test_list_sweeps_strays),
 		home_test(test_concurrent_repair),
 		home_test(test_delete),
 		home_test(test_wait_unlocked),

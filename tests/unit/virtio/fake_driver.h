@@ -123,7 +123,7 @@ static inline bool fq_take_used(struct fake_queue *q, uint32_t *ret_head, uint32
 
 static inline void fq_set_used_event(struct fake_queue *q, uint16_t v)
 {
-	q->avail[2 + q->cfg.size] = v;
+	__atomic_store_n(&q->avail[2 + q->cfg.size], v, __ATOMIC_RELAXED);
 }
 
 static inline uint16_t fq_avail_event(const struct fake_queue *q)

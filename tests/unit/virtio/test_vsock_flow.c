@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Credit, missing buffers and hostile packets of the socket device. */
+#include "fake_vsock.h"
+
+/* A slow host program: the guest may send exactly its credit, no data are lost, others go on. */
+static void test_credit_of_guest(void **state)
+{
+	static uint8_t chunk[32 * 1024];
+	struct fixture *f = *state;
+	size_t sent = 0, taken = 0;
+	uint32_t told = 0;
+	int slow, fast;
+	char got[4];
+
+	bring_up(f);
+	slow = guest_connect(f, 1024);
+	/* Until the host's socket is full and so is our credit. */
+	for (;;) {
+		struct virtio_vsock_hdr h = header(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 1024, 4000);
+
+		put_raw(f, &h, 0);
+		do
+			expect(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+		while (f->h.fwd_cnt < told);
+		told = f->h.fwd_cnt;
+		if (sent - told + sizeof(chunk) > CREDIT)
+			break;
+		memset(chunk, (int)(sent / sizeof(chunk)), sizeof(chunk));
+		put(f, VIRTIO_VSOCK_OP_RW, 1024, 4000, 0, chunk, sizeof(chunk));
+		sent += sizeof(chunk);
+	}
+	assert_true(sent > CREDIT);
+	fast = guest_connect(f, 1025);
+	put(f, VIRTIO_VSOCK_OP_RW, 1025, 4000, 0, "hi", 2);
+	read_exactly(fast, got, 2);
+	/* The guest ends; everything still arrives. */
+	put(f, VIRTIO_VSOCK_OP_SHUTDOWN, 1024, 4000, 3, NULL, 0);
+	expect(f, VIRTIO_VSOCK_OP_RST);
+	while (taken < sent) {
+		read_exactly(slow, chunk, sizeof(chunk));
+		assert_int_equal(chunk[0], (uint8_t)(taken / sizeof(chunk)));
+		taken += sizeof(chunk);
+	}
+	expect_eof(slow);
+	close(slow);
+	close(fast);
+}
+
+static void test_credit_overrun(void **state)
+{
+	static uint8_t chunk[64 * 1024];
+	struct fixture *f = *state;
+	int fd;
+
+	bring_up(f);
+	fd = guest_connect(f, 1024);
+	/* The host reads nothing: sooner or later this is more than was granted. */
+	for (int i = 0; i < 32; i++) {
+		put(f, VIRTIO_VSOCK_OP_RW, 1024, 4000, 0, chunk, sizeof(chunk));
+		assert_false(f->broken);
+	}
+	do {
+		get_packet(f);
+		offer_rx(f, 1);
+	} while (f->h.op == VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+	assert_int_equal(f->h.op, VIRTIO_VSOCK_OP_RST);
+	close(fd);
+}
+
+/* A slow guest: no more is sent than it has room for. */
+static void test_credit_of_host(void **state)
+{
+	static uint8_t chunk[64 * 1024];
+	struct fixture *f = *state;
+	uint32_t port, sent = 0;
+	int fd;
+
+	f->buf_alloc = 10000;
+	bring_up(f);
+	fd = host_connect(f, &port);
+	for (uint32_t i = 0; i < sizeof(chunk); i++)
+		chunk[i] = (uint8_t)(i % 251);
+	assert_int_equal(write_full(fd, chunk, sizeof(chunk)), 0);
+	for (;;) {
+		get_packet(f);
+		offer_rx(f, 1);
+		if (f->h.op == VIRTIO_VSOCK_OP_CREDIT_REQUEST) {
+			assert_int_equal(sent, f->fwd_cnt + f->buf_alloc);
+			f->fwd_cnt = sent;
+			put(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE, port, 52, 0, NULL, 0);
+			continue;
+		}
+		assert_int_equal(f->h.op, VIRTIO_VSOCK_OP_RW);
+		assert_memory_equal(f->data, chunk + sent, f->h.len);
+		sent += f->h.len;
+		assert_true(sent - f->fwd_cnt <= f->buf_alloc);
+		if (sent == sizeof(chunk))
+			break;
+	}
+	/* A lie about what was consumed gives no credit. */
+	f->fwd_cnt = sent + 1;
+	put(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE, port, 52, 0, NULL, 0);
+	assert_int_equal(write_full(fd, "x", 1), 0);
+	expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+	close(fd);
+}
+
+/* Without buffers of the guest data wait; they come in order once there are some. */
+static void test_no_rx_buffers(void **state)
+{
+	static uint8_t chunk[100 * 1024];
+	struct fixture *f = *state;
+	uint32_t port, got = 0;
+	int fd;
+
+	bring_up(f);
+	fd = host_connect(f, &port);
+	for (uint32_t i = 0; i < sizeof(chunk); i++)
+		chunk[i] = (uint8_t)(i % 253);
+	assert_int_equal(write_full(fd, chunk, sizeof(chunk)), 0);
+	while (got < sizeof(chunk)) {
+		get_packet(f);
+		assert_int_equal(f->h.op, VIRTIO_VSOCK_OP_RW);
+		assert_memory_equal(f->data, chunk + got, f->h.len);
+		got += f->h.len;
+		/* One buffer back for each is the least a driver can do. */
+		offer_rx(f, 1);
+	}
+	close(fd);
+}
+
+static void test_hostile_packets(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_vsock_hdr h;
+	int fd;
+
+	bring_up(f);
+	/* Lengths that the packet does not have. */
+	fd = guest_connect(f, 1024);
+	h = header(f, VIRTIO_VSOCK_OP_RW, 1024, 4000);
+	h.len = UINT32_MAX;
+	put_raw(f, &h, 8);
+	expect(f, VIRTIO_VSOCK_OP_RST);
+	close(fd);
+	fd = guest_connect(f, 1024);
+	h.len = 9;
+	put_raw(f, &h, 8);
+	expect(f, VIRTIO_VSOCK_OP_RST);
+	close(fd);
+	/* Unknown operation, unknown type, not for us, not from the guest. */
+	fd = guest_connect(f, 1024);
+	put(f, 77, 1024, 4000, 0, NULL, 0);
+	expect(f, VIRTIO_VSOCK_OP_RST);
+	close(fd);
+	h = header(f, VIRTIO_VSOCK_OP_REQUEST, 1024, 4001);
+	h.type = 9;
+	put_raw(f, &h, 0);
+	get_packet(f);
+	assert_int_equal(f->h.type, 9);
+	assert_int_equal(f->h.op, VIRTIO_VSOCK_OP_RST);
+	h = header(f, VIRTIO_VSOCK_OP_REQUEST, 1024, 4001);
+	h.src_cid = 99;
+	put_raw(f, &h, 0);
+	/* A second request for a connection that exists ends it. */
+	fd = guest_connect(f, 1024);
+	put(f, VIRTIO_VSOCK_OP_REQUEST, 1024, 4000, 0, NULL, 0);
+	expect(f, VIRTIO_VSOCK_OP_RST);
+	close(fd);
+	assert_false(f->broken);
+}
+
+static void test_short_packet(void **state)
+{
+	struct fixture *f = *state;
+	const struct fake_part part = {TX_BUF_GPA, HDR - 1, false};
+
+	bring_up(f);
+	fq_add(&f->tx, &part, 1);
+	kick(f, 1);
+	wait_tx(f);
+	assert_true(f->broken);
+}
+
+/* A guest that provokes answers without taking them is kept waiting, and loses none. */
+static void test_reset_flood(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_vsock_hdr h;
+	uint32_t head, len;
+	unsigned int done = 0;
+
+	worker_call(f->dev->worker, start_queues, f);
+	h = header(f, VIRTIO_VSOCK_OP_RW, 1, 4000);
+	memcpy(ram_at(&f->ram, TX_BUF_GPA), &h, HDR);
+	for (unsigned int round = 0; round < 10; round++) {
+		const struct fake_part part = {TX_BUF_GPA, HDR, false};
+
+		for (unsigned int i = 0; i < 16 && (uint16_t)(f->tx.next_desc - done) < 16; i++)
+			fq_add(&f->tx, &part, 1);
+		kick(f, 1);
+		usleep(2000);
+		while (fq_take_used(&f->tx, &head, &len))
+			done++;
+	}
+	assert_int_equal(done, 64);
+	offer_rx(f, RX_BUFS);
+	while (done < 80) {
+		usleep(1000);
+		while (fq_take_used(&f->tx, &head, &len))
+			done++;
+	}
+	for (int i = 0; i < 80; i++)
+		expect(f, VIRTIO_VSOCK_OP_RST);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_credit_of_guest), CASE(test_credit_overrun),  CASE(test_credit_of_host),
+		CASE(test_no_rx_buffers),   CASE(test_hostile_packets), CASE(test_short_packet),
+		CASE(test_reset_flood),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
