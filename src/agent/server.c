@@ -17,6 +17,9 @@
 
 #include <linux/vm_sockets.h>
 
+/* Of a shutdown request: an hour. */
+#define GRACE_MAX_MS 3600000
+
 #define READ_CHUNK ((size_t)64 << 10)
 /* Output up to the mark, one more chunk of each stream, and the small JSON frames. */
 #define OUT_MAX (CONN_OUT_HIGH + 2 * (FRAME_HEADER_LEN + FRAME_DATA_CHUNK) + 16 * KIB)
@@ -188,7 +191,7 @@ static int op_shutdown(struct conn *c, json_t *j, struct err *e)
 	json_t *grace = json_object_get(j, "grace_ms");
 	json_int_t ms = grace ? json_integer_value(grace) : 2000;
 
-	if (grace && (!json_is_integer(grace) || ms < 0 || ms > 3600 * 1000))
+	if (grace && (!json_is_integer(grace) || ms < 0 || ms > GRACE_MAX_MS))
 		return err_set(e, ERR_INVALID, "malformed message: 'grace_ms' is out of range");
 	if (!s->on_shutdown)
 		return err_set(e, ERR_UNSUPPORTED, "this agent cannot shut down");

@@ -252,8 +252,10 @@ static void session_finish(struct session *s)
 	reply_begin(&r, &c->out, FRAME_RESULT);
 	reply_true(&r, "ok");
 	if (WIFSIGNALED(status)) {
-		reply_number(&r, "exit_code", (uint64_t)(128 + WTERMSIG(status)));
-		reply_number(&r, "signal", (uint64_t)WTERMSIG(status));
+		uint64_t sig = (uint64_t)WTERMSIG(status);
+
+		reply_number(&r, "exit_code", 128 + sig);
+		reply_number(&r, "signal", sig);
 	} else {
 		reply_number(&r, "exit_code", (uint64_t)WEXITSTATUS(status));
 	}

@@ -15,13 +15,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DEFAULT_MEMORY  (512 * MIB)
-#define DEFAULT_CPUS    1
-#define UPPER_SIZE      (4 * GIB) /* of the template; the agent sees the disk's real size */
-#define HOSTNAME_MAX    64
-#define DEFAULT_SHELL   "/bin/sh"
-#define IMAGE_DISK_NAME "image"
-#define UPPER_DISK_NAME "upper"
+#define DEFAULT_MEMORY (512 * MIB)
+#define DEFAULT_CPUS   1
+#define HOSTNAME_MAX   64
+#define DEFAULT_SHELL  "/bin/sh"
+/* In the order in which the monitor gives them to the machine. */
+#define IMAGE_DISK "/dev/vda"
+#define UPPER_DISK "/dev/vdb"
 
 /* --- options ------------------------------------------------------------------------------- */
 
@@ -383,9 +383,8 @@ static void boot_strings(const struct sandbox_row *row, struct boot_config *boot
 	boot->hostname = xstrndup(hostname ? hostname : row->name, HOSTNAME_MAX);
 	boot->workdir = workdir ? xstrdup(workdir) : NULL;
 	boot->user = user ? xstrdup(user) : NULL;
-	boot->image_disk = xstrdup(IMAGE_DISK_NAME);
-	boot->upper_disk = xstrdup(UPPER_DISK_NAME);
-	boot->upper_size = UPPER_SIZE;
+	boot->image_disk = xstrdup(IMAGE_DISK);
+	boot->upper_disk = xstrdup(UPPER_DISK);
 	add_strings(json_object_get(row->config, "env"), &boot->env);
 }
 

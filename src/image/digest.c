@@ -22,7 +22,7 @@ int digest_parse(const char *s, struct digest *ret)
 	if (!s || !str_starts_with(s, "sha256:"))
 		return -EINVAL;
 	s += strlen("sha256:");
-	if (strlen(s) != 2 * DIGEST_LEN)
+	if (strlen(s) != (size_t)2 * DIGEST_LEN)
 		return -EINVAL;
 	for (size_t i = 0; i < DIGEST_LEN; i++) {
 		int hi = hex_value(s[2 * i]), lo = hex_value(s[2 * i + 1]);

@@ -7,7 +7,7 @@
 #define EROFS_SLOT         32U
 #define EROFS_COMPACT_LEN  32U
 #define EROFS_EXTENDED_LEN 64U
-#define EROFS_XATTR_MAX    (192U * 1024)
+#define EROFS_XATTR_MAX    196608U
 
 /* What an inode's `layout` is; see erofs.c. */
 #define EROFS_LAYOUT_PLAIN  0

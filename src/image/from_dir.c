@@ -61,7 +61,7 @@ static void push(struct tree_node ***list, size_t *n, size_t *cap, struct tree_n
 {
 	if (*n == *cap) {
 		*cap = *cap ? *cap * 2 : 256;
-		*list = xreallocarray(*list, *cap, sizeof(**list));
+		*list = xreallocarray(*list, *cap, sizeof(struct tree_node *));
 	}
 	(*list)[(*n)++] = node;
 }
@@ -76,7 +76,7 @@ static int open_node(const struct scan *s, const struct tree_node *n, int flags)
 
 	if (depth == 0)
 		return openat(s->root, ".", flags | O_CLOEXEC);
-	mem = chain = xcalloc(depth, sizeof(*chain));
+	mem = chain = xcalloc(depth, sizeof(struct tree_node *));
 	for (size_t i = depth; i-- > 0; n = n->parent)
 		chain[i] = n;
 	fd = dup(s->root);

@@ -41,6 +41,12 @@ struct ingest {
 	atomic_bool hopeless; /* failed for a reason that no further byte can explain */
 };
 
+/* Something that went wrong here and not in the archive. */
+static bool is_own_failure(const struct err *e)
+{
+	return e->code != ERR_NONE && e->code != ERR_CORRUPT;
+}
+
 /* --- decompression thread ------------------------------------------------------------------ */
 
 static ssize_t compressed_peek(void *source, const uint8_t **ret)
@@ -74,7 +80,7 @@ static void *inflate_main(void *arg)
 			break;
 		ring_commit(in->plain, (size_t)n);
 	}
-	if (in->inflate_err.code != ERR_NONE && in->inflate_err.code != ERR_CORRUPT)
+	if (is_own_failure(&in->inflate_err))
 		in->hopeless = true;
 	ring_close_read(in->compressed);
 	ring_close_write(in->plain);
@@ -131,7 +137,7 @@ static void *tar_main(void *arg)
 	/* The limit's message is set by plain_read; libarchive then complains about the end. */
 	if (read_archive(in, data, index, &e) < 0 && in->tar_err.code == ERR_NONE)
 		in->tar_err = e;
-	if (in->tar_err.code != ERR_NONE && in->tar_err.code != ERR_CORRUPT)
+	if (is_own_failure(&in->tar_err))
 		in->hopeless = true;
 	ring_close_read(in->plain);
 	blob_writer_free(data);
@@ -224,21 +230,18 @@ bool ingest_write(struct ingest *in, const void *data, size_t n)
 int ingest_finish(struct ingest *in, const char *name, const struct digest *want,
 		  struct ingest_result *ret, struct err *e)
 {
-	const struct err *cause = NULL;
+	const struct err *cause;
 
 	join_threads(in);
 	hash_finish(in->blob_hash, &in->result.blob_digest);
 	in->result.blob_size = in->blob_size;
 	in->result.format = inflate_format(in->inflate);
-	if (in->tar_err.code != ERR_NONE && in->tar_err.code != ERR_CORRUPT)
-		cause = &in->tar_err;
-	else if (want && !digest_eq(want, &in->result.blob_digest))
+	if (!in->hopeless && want && !digest_eq(want, &in->result.blob_digest))
 		return err_set(e, ERR_CORRUPT, "layer %s does not match its digest", name);
-	else if (in->inflate_err.code != ERR_NONE)
-		cause = &in->inflate_err;
-	else if (in->tar_err.code != ERR_NONE)
-		cause = &in->tar_err;
-	if (cause) {
+	/* When decompression fails, the archive ends too early as well: that is no news. */
+	cause = in->inflate_err.code != ERR_NONE && !is_own_failure(&in->tar_err) ? &in->inflate_err
+										  : &in->tar_err;
+	if (cause->code != ERR_NONE) {
 		if (e)
 			*e = *cause;
 		if (cause->code == ERR_CORRUPT)

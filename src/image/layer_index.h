@@ -30,8 +30,8 @@
 #define LAYER_PATH_MAX         4095
 #define LAYER_NAME_MAX         255
 #define LAYER_XATTR_VALUE_MAX  65535
-#define LAYER_XATTRS_MAX       (128U * 1024) /* bytes of one entry */
-#define LAYER_ENTRIES_MAX      (4U * 1024 * 1024)
+#define LAYER_XATTRS_MAX       131072U /* bytes of one entry */
+#define LAYER_ENTRIES_MAX      4194304U
 #define LAYER_BLOCK            4096U
 
 enum layer_entry_type {

@@ -351,7 +351,6 @@ static int take_entry(struct loader *l, struct archive *a, struct archive_entry 
 static int read_entries(struct loader *l, struct archive *a, struct err *e)
 {
 	const void *rest;
-	bool entry_seen = false;
 
 	for (;;) {
 		struct archive_entry *ae;
@@ -359,10 +358,6 @@ static int read_entries(struct loader *l, struct archive *a, struct err *e)
 
 		if (status == ARCHIVE_EOF)
 			break;
-		if (status == ARCHIVE_FATAL && l->items.n == 0 && !entry_seen &&
-		    l->read_err.code == ERR_NONE)
-			return err_set(e, ERR_INVALID, "this is no image archive, nor any tar");
-		entry_seen = true;
 		/* Names outside of ASCII draw warnings; see layer_tar.c. */
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
 			return read_failed(l, a, e);
@@ -386,6 +381,7 @@ json_t *load_archive(struct store *s, int fd, const struct load_options *o, stru
 	struct loader *l = xcalloc(1, sizeof(*l));
 	struct archive *a = archive_read_new();
 	json_t *images = NULL;
+	bool opened = false;
 
 	l->items = (struct load_items){.store = s, .o = o, .progress = p};
 	l->fd = fd;
@@ -397,9 +393,14 @@ json_t *load_archive(struct store *s, int fd, const struct load_options *o, stru
 		archive_read_support_format_tar(a);
 		archive_read_set_read_callback(a, plain_read);
 		archive_read_set_callback_data(a, l);
-		if (archive_read_open1(a) != ARCHIVE_OK)
+		/* Opening looks at the format already. */
+		if (archive_read_open1(a) == ARCHIVE_OK)
+			opened = true;
+		else if (l->read_err.code == ERR_NONE)
+			err_set(e, ERR_INVALID, "this is no image archive, nor any tar");
+		else
 			read_failed(l, a, e);
-		else if (read_entries(l, a, e) == 0)
+		if (opened && read_entries(l, a, e) == 0)
 			images = load_make_images(&l->items, e);
 	}
 	archive_read_free(a);

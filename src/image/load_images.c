@@ -209,8 +209,8 @@ static json_t *descriptor_json(const char *media_type, const struct digest *d, u
 static const char *layer_media_type(enum inflate_format format)
 {
 	if (format == INFLATE_GZIP)
-		return MEDIA_OCI_LAYER "+gzip";
-	return format == INFLATE_ZSTD ? MEDIA_OCI_LAYER "+zstd" : MEDIA_OCI_LAYER;
+		return MEDIA_OCI_LAYER_GZIP;
+	return format == INFLATE_ZSTD ? MEDIA_OCI_LAYER_ZSTD : MEDIA_OCI_LAYER;
 }
 
 /* The layers of an entry of manifest.json as descriptors; NULL with the error set. */

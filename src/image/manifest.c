@@ -73,8 +73,8 @@ static bool layer_type_known(const char *type)
 {
 	static const char *const known[] = {
 		MEDIA_OCI_LAYER,
-		MEDIA_OCI_LAYER "+gzip",
-		MEDIA_OCI_LAYER "+zstd",
+		(MEDIA_OCI_LAYER_GZIP),
+		(MEDIA_OCI_LAYER_ZSTD),
 		"application/vnd.oci.image.layer.nondistributable.v1.tar",
 		"application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
 		"application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",

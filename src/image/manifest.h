@@ -20,6 +20,8 @@
 #define MEDIA_OCI_MANIFEST   "application/vnd.oci.image.manifest.v1+json"
 #define MEDIA_OCI_CONFIG     "application/vnd.oci.image.config.v1+json"
 #define MEDIA_OCI_LAYER      "application/vnd.oci.image.layer.v1.tar"
+#define MEDIA_OCI_LAYER_GZIP MEDIA_OCI_LAYER "+gzip"
+#define MEDIA_OCI_LAYER_ZSTD MEDIA_OCI_LAYER "+zstd"
 #define MEDIA_DOCKER_LIST    "application/vnd.docker.distribution.manifest.list.v2+json"
 #define MEDIA_DOCKER_SCHEMA2 "application/vnd.docker.distribution.manifest.v2+json"
 

@@ -61,7 +61,7 @@ struct tree_inode *tree_inode_new(struct tree *t, uint32_t mode, struct err *e)
 int tree_init(struct tree *t, struct err *e)
 {
 	*t = (struct tree){.n_buckets = FIRST_BUCKETS};
-	t->buckets = calloc(t->n_buckets, sizeof(*t->buckets));
+	t->buckets = calloc(t->n_buckets, sizeof(struct tree_node *));
 	t->root = tree_alloc(t, sizeof(*t->root), e);
 	if (t->root)
 		t->root->inode = tree_inode_new(t, S_IFDIR | 0755, e);
@@ -126,7 +126,7 @@ static int grow_buckets(struct tree *t, struct err *e)
 {
 	struct tree_node **old = t->buckets;
 	size_t n_old = t->n_buckets;
-	struct tree_node **new = calloc(n_old * 2, sizeof(*new));
+	struct tree_node **new = calloc(n_old * 2, sizeof(struct tree_node *));
 
 	if (!new)
 		return no_memory(e);

@@ -72,8 +72,8 @@ struct boot_config {
 	struct strv env;     /* K=V of every program: image, then sandbox */
 	char *workdir;       /* NULL: / */
 	char *user;          /* NULL: root */
-	char *image_disk;    /* serial of the read-only EROFS disk */
-	char *upper_disk;    /* serial of the ext4 disk that takes the writes */
+	char *image_disk;    /* serial or device of the read-only EROFS disk */
+	char *upper_disk;    /* the same of the ext4 disk that takes the writes */
 	uint64_t upper_size; /* bytes: the file system is grown to this at first boot */
 	uint64_t time_ns;    /* host's CLOCK_REALTIME when sent; 0: leave the clock alone */
 	struct boot_tmpfs tmpfs[BOOT_TMPFS_MAX];

@@ -122,7 +122,7 @@ static int add_file(struct arguments *a, const char *option, const char *path, s
 static int add_disks(struct monitor *m, struct arguments *a, struct err *e)
 {
 	_cleanup_free_ char *template = program_relative_path("upper.ext4");
-	_cleanup_free_ char *image = xasprintf("--disk=ro,serial=%s", m->spec.boot.image_disk);
+	_cleanup_free_ char *image = xstrdup("--disk=ro,serial=image");
 	int fd;
 
 	/* The image's parts, the writable disk and a few more must fit. */
@@ -142,8 +142,7 @@ static int add_disks(struct monitor *m, struct arguments *a, struct err *e)
 	fd = upper_open(m->sandbox_dir, m->spec.ephemeral, template, e);
 	if (fd < 0)
 		return -1;
-	strv_take(&a->argv, xasprintf("--disk=rw,serial=%s,fd=%d", m->spec.boot.upper_disk,
-				      hand_over(a, fd)));
+	strv_take(&a->argv, xasprintf("--disk=rw,serial=upper,fd=%d", hand_over(a, fd)));
 	return 0;
 }
 

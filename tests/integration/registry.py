@@ -5,6 +5,8 @@ import os
 import shutil
 import socket
 import subprocess
+import tarfile
+import tempfile
 import threading
 
 import oci
@@ -42,10 +44,14 @@ class DockerRegistry:
 
     def push(self, archive, reference, name, *options):
         """Copies an image of an OCI archive; returns its name for msb."""
-        subprocess.run(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false",
-                        *options, f"oci-archive:{archive}:{reference}",
-                        f"docker://{self.host}/{name}"],
-                       check=True, capture_output=True, timeout=LIMIT)
+        with tempfile.TemporaryDirectory() as layout:
+            with tarfile.open(archive) as tar:  # skopeo would want to change the files' owner
+                tar.extractall(layout)
+            copy = subprocess.run(
+                ["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", *options,
+                 f"oci:{layout}:{reference}", f"docker://{self.host}/{name}"],
+                capture_output=True, timeout=LIMIT, check=False)
+        assert copy.returncode == 0, copy.stderr
         return f"{self.host}/{name}"
 
     def stop(self):

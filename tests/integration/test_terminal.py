@@ -38,6 +38,7 @@ def test_shell_on_a_terminal(terminal):
     t.expect(b"waiting")
     t.write(b"\x03")
     t.expect(b"caught")
+    t.write(b"\n")  # for read, in case that it began after the interrupt
     t.write(b"exit 3\n")
     status, _ = t.wait()
     assert status == 3

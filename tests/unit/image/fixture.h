@@ -75,6 +75,14 @@ struct tar_entry {
 	unsigned int major, minor;
 };
 
+static inline void put_octal(char *to, int digits, uint64_t v)
+{
+	while (digits-- > 0) {
+		to[digits] = (char)('0' + (v & 7));
+		v >>= 3;
+	}
+}
+
 static inline void tar_header(struct buf *b, const struct tar_entry *t, size_t size)
 {
 	uint8_t *h = buf_reserve(b, 512);
@@ -83,23 +91,24 @@ static inline void tar_header(struct buf *b, const struct tar_entry *t, size_t s
 
 	memset(h, 0, 512);
 	memcpy(c, t->name, MIN(strlen(t->name), (size_t)100));
-	snprintf(c + 100, 8, "%07o", t->mode ? t->mode : 0644);
-	snprintf(c + 108, 8, "%07o", t->uid);
-	snprintf(c + 116, 8, "%07o", t->gid);
-	snprintf(c + 124, 12, "%011o", (unsigned int)size);
+	put_octal(c + 100, 7, (uint64_t)(t->mode ? t->mode : 0644));
+	put_octal(c + 108, 7, (uint64_t)(t->uid));
+	put_octal(c + 116, 7, (uint64_t)(t->gid));
+	put_octal(c + 124, 11, (uint64_t)(size));
 	if (t->size)
 		memcpy(c + 124, t->size, 11);
-	snprintf(c + 136, 12, "%011llo", t->mtime);
+	put_octal(c + 136, 11, (uint64_t)(t->mtime));
 	c[156] = t->type ? t->type : '0';
 	if (t->link)
 		memcpy(c + 157, t->link, MIN(strlen(t->link), (size_t)100));
 	memcpy(c + 257, "ustar\00000", 8);
-	snprintf(c + 329, 8, "%07o", t->major);
-	snprintf(c + 337, 8, "%07o", t->minor);
+	put_octal(c + 329, 7, (uint64_t)(t->major));
+	put_octal(c + 337, 7, (uint64_t)(t->minor));
 	memset(c + 148, ' ', 8);
 	for (int i = 0; i < 512; i++)
 		sum += h[i];
-	snprintf(c + 148, 8, "%06o", sum);
+	put_octal(c + 148, 6, sum);
+	c[154] = '\0';
 	buf_commit(b, 512);
 }
 
@@ -122,19 +131,35 @@ static inline void tar_add(struct buf *b, struct tar_entry t)
 
 #define TAR(b, ...) tar_add(b, (struct tar_entry){__VA_ARGS__})
 
-/* Extended attributes of the next entry: one record. */
-static inline void tar_pax(struct buf *b, const char *key, const void *value, size_t n)
+/* One record of an extended header. */
+static inline void pax_record(struct buf *rec, const char *key, const void *value, size_t n)
 {
 	size_t fixed = strlen(key) + n + 3, len = fixed + 1;
 	char digits[24];
 
 	while (len != fixed + (size_t)snprintf(digits, sizeof(digits), "%zu", len))
 		len++;
-	tar_header(b, &(struct tar_entry){.name = "pax", .type = 'x', .mode = 0644}, len);
-	buf_printf(b, "%zu %s=", len, key);
-	buf_append(b, value, n);
-	buf_append(b, "\n", 1);
-	tar_pad(b, len);
+	buf_printf(rec, "%zu %s=", len, key);
+	buf_append(rec, value, n);
+	buf_append(rec, "\n", 1);
+}
+
+/* The extended header of the next entry; there can be just one. */
+static inline void tar_pax_records(struct buf *b, const struct buf *rec)
+{
+	tar_header(b, &(struct tar_entry){.name = "pax", .type = 'x'}, buf_len(rec));
+	assert_int_equal(buf_append(b, buf_data(rec), buf_len(rec)), 0);
+	tar_pad(b, buf_len(rec));
+}
+
+static inline void tar_pax(struct buf *b, const char *key, const void *value, size_t n)
+{
+	struct buf rec;
+
+	buf_init(&rec, TAR_MAX);
+	pax_record(&rec, key, value, n);
+	tar_pax_records(b, &rec);
+	buf_release(&rec);
 }
 
 static inline void tar_pax_text(struct buf *b, const char *key, const char *value)

@@ -126,9 +126,14 @@ static void test_placement(void **state)
 		_cleanup_free_ char *name = xasprintf("link-%d", i);
 		_cleanup_free_ char *target = xstrndup(value, (size_t)(i * 37 % 2500) + 1);
 
+		struct buf rec;
+
+		buf_init(&rec, MIB);
 		if (i % 3 == 0)
-			tar_pax(&f->tar, "SCHILY.xattr.user.v", value, (size_t)(i * 163));
-		tar_pax_text(&f->tar, "linkpath", target);
+			pax_record(&rec, "SCHILY.xattr.user.v", value, (size_t)(i * 162));
+		pax_record(&rec, "linkpath", target, strlen(target));
+		tar_pax_records(&f->tar, &rec);
+		buf_release(&rec);
 		TAR(&f->tar, .name = name, .type = '2', .link = "x", .uid = i % 2 ? 70000 : 0);
 	}
 	assert_ok(stack_add(&s), &f->e);
@@ -142,7 +147,7 @@ static void test_placement(void **state)
 		attr = read_xattr(&s.image, name, 1, "v");
 		if (i % 3 == 0) {
 			assert_non_null(attr);
-			assert_int_equal(strlen(attr), i * 163);
+			assert_int_equal(strlen(attr), i * 162);
 		} else {
 			assert_null(attr);
 		}

@@ -396,6 +396,7 @@ static void test_verify(void **state)
 	free(file);
 	file = xasprintf("%s/cache/%s", f->dir, path);
 	assert_true(image_layer_present(&f->store, &s.diff_id[0]));
+	assert_int_equal(chmod(file, 0600), 0);
 	assert_int_equal(truncate(file, 0), 0);
 	assert_false(image_layer_present(&f->store, &s.diff_id[0]));
 	assert_err(image_scan(&im, &f->e), &f->e, ERR_CORRUPT, "cut off");
