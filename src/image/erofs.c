@@ -140,7 +140,8 @@ static int compare_stamps(const void *a, const void *b)
 /* Finds the most frequent modification time; the earliest of several. */
 static int choose_time(struct writer *w, struct err *e)
 {
-	struct stamp *all = calloc(w->n_items, sizeof(*all));
+	/* The root is always there. */
+	struct stamp *all = calloc(MAX(w->n_items, 1U), sizeof(*all));
 	uint32_t best = 0, run = 0;
 
 	if (!all)

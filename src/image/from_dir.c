@@ -69,14 +69,13 @@ static void push(struct tree_node ***list, size_t *n, size_t *cap, struct tree_n
 /* Opens a node, part by part from the root. */
 static int open_node(const struct scan *s, const struct tree_node *n, int flags)
 {
-	const struct tree_node **chain;
-	_cleanup_free_ void *mem = NULL;
+	_cleanup_free_ const struct tree_node **chain = NULL;
 	size_t depth = n->depth;
 	int fd;
 
 	if (depth == 0)
 		return openat(s->root, ".", flags | O_CLOEXEC);
-	mem = chain = xcalloc(depth, sizeof(struct tree_node *));
+	chain = xcalloc(depth, sizeof(struct tree_node *));
 	for (size_t i = depth; i-- > 0; n = n->parent)
 		chain[i] = n;
 	fd = dup(s->root);

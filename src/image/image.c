@@ -37,7 +37,7 @@ int image_init(struct image *im, struct store *s, const struct digest *digest, c
 int image_open(struct image *im, struct store *s, const struct digest *digest, struct err *e)
 {
 	_cleanup_free_ char *manifest = NULL, *config = NULL;
-	size_t manifest_len, config_len;
+	size_t manifest_len = 0, config_len = 0;
 	struct manifest m;
 	int r;
 

@@ -207,7 +207,7 @@ int layer_info_read(int fd, struct layer_info *ret, struct err *e)
 {
 	uint8_t h[LAYER_INDEX_HEADER_LEN];
 	ssize_t r = pread_full(fd, h, sizeof(h), 0);
-	struct layer_info info;
+	struct layer_info info = {0};
 	struct stat st;
 
 	if (r < 0 || fstat(fd, &st) < 0)

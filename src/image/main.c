@@ -205,11 +205,16 @@ static json_t *cmd_load(struct options *o, struct store *s, struct progress *p, 
 		.architecture = manifest_host_architecture(),
 		.max_size = o->max_size,
 	};
-	_cleanup_close_ int opened = -1;
-	int fd = STDIN_FILENO;
+	_cleanup_close_ int fd = -1;
 
-	if (!str_eq(o->operand, "-")) {
-		fd = opened = open(o->operand, O_RDONLY | O_CLOEXEC);
+	if (strcmp(o->operand, "-") == 0) {
+		fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0) {
+			err_sys(e, errno, "cannot read standard input");
+			return NULL;
+		}
+	} else {
+		fd = open(o->operand, O_RDONLY | O_CLOEXEC);
 		if (fd < 0) {
 			err_sys(e, errno, "cannot open '%s'", o->operand);
 			if (errno == ENOENT)

@@ -300,7 +300,7 @@ static int add_entry(struct tree *t, const struct layer_entry *entry, uint32_t p
 	if (old && entry->type == LAYER_DIR && is_dir(old))
 		return fill_inode(t, old->inode, entry, part, e);
 	if (entry->type == LAYER_HARDLINK) {
-		if (find_link_target(t, entry, &inode, e) < 0)
+		if (find_link_target(t, entry, &inode, e) < 0 || !inode)
 			return -1;
 		if (old && old->inode == inode)
 			return 0;

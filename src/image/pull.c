@@ -333,6 +333,7 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 		return NULL;
 	if (check_platform(&im, p->o, e) == 0)
 		record = pull_resolved(p, &im, e);
+	p->image = NULL;
 	image_release(&im);
 	return record;
 }

@@ -43,10 +43,11 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
-#define DESC_SIZE  16u
-#define RING_HEAD  4u /* flags, index */
-#define USED_ELEM  8u
-#define EVENT_SIZE 2u
+#define DESC_SIZE  ((size_t)16)
+#define RING_HEAD  ((size_t)4) /* flags, index */
+#define USED_ELEM  ((size_t)8)
+#define AVAIL_ELEM ((size_t)2)
+#define EVENT_SIZE ((size_t)2)
 
 static uint16_t load16(const uint8_t *p)
 {
@@ -82,7 +83,7 @@ static uint8_t *avail_event(const struct virtq *vq)
 
 static uint8_t *used_event(const struct virtq *vq)
 {
-	return vq->avail + RING_HEAD + 2u * vq->cfg.size;
+	return vq->avail + RING_HEAD + AVAIL_ELEM * vq->cfg.size;
 }
 
 static int broken(struct virtq *vq)
@@ -96,7 +97,7 @@ static int map_rings(struct virtq *vq)
 	const struct virtq_config *c = &vq->cfg;
 
 	vq->desc = guest_mem_ptr(vq->mem, c->desc, DESC_SIZE * c->size);
-	vq->avail = guest_mem_ptr(vq->mem, c->avail, RING_HEAD + 2u * c->size + EVENT_SIZE);
+	vq->avail = guest_mem_ptr(vq->mem, c->avail, RING_HEAD + AVAIL_ELEM * c->size + EVENT_SIZE);
 	vq->used = guest_mem_ptr(vq->mem, c->used, RING_HEAD + USED_ELEM * c->size + EVENT_SIZE);
 	if (!vq->desc || !vq->avail || !vq->used)
 		return -EINVAL;
@@ -180,7 +181,7 @@ static int walk_table(struct virtq *vq, struct walk *w, const uint8_t *table, ui
 
 		if (index >= size)
 			return -EPROTO;
-		copy_in(&d, table + (size_t)index * DESC_SIZE, sizeof(d));
+		copy_in(&d, table + index * DESC_SIZE, sizeof(d));
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			if (!ret_indirect || !vq->cfg.indirect || (d.flags & VRING_DESC_F_NEXT))
 				return -EPROTO;
@@ -211,7 +212,7 @@ static int walk_chain(struct virtq *vq, struct walk *w)
 	table = guest_mem_ptr(vq->mem, indirect.addr, indirect.len);
 	if (!table)
 		return -EPROTO;
-	return walk_table(vq, w, table, indirect.len / DESC_SIZE, 0, NULL);
+	return walk_table(vq, w, table, (uint32_t)(indirect.len / DESC_SIZE), 0, NULL);
 }
 
 int virtq_pop(struct virtq *vq, struct iovec *iov, unsigned int max, struct virtq_chain *chain)
@@ -230,7 +231,8 @@ int virtq_pop(struct virtq *vq, struct iovec *iov, unsigned int max, struct virt
 			return broken(vq);
 	}
 	*chain = (struct virtq_chain){};
-	chain->head = load16(vq->avail + RING_HEAD + 2u * (vq->next_avail & (vq->cfg.size - 1u)));
+	chain->head =
+		load16(vq->avail + RING_HEAD + AVAIL_ELEM * (vq->next_avail & (vq->cfg.size - 1u)));
 	if (walk_chain(vq, &w) < 0)
 		return broken(vq);
 	chain->out = iov;

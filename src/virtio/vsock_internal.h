@@ -15,7 +15,7 @@
 #define VSOCK_HOST_CID 2u
 
 /* Bytes of one connection that wait for a slow host program; this is the credit of the guest. */
-#define VSOCK_BUF_ALLOC (256u * 1024)
+#define VSOCK_BUF_ALLOC 262144u
 #define VSOCK_CONNS_MAX 1024
 /* Those the guest may open: some are left for the host's own. */
 #define VSOCK_GUEST_CONNS_MAX 768

@@ -11,7 +11,7 @@
  * the addresses of the virtio devices: " virtio_mmio.device=512@0xfeb00e00:12" each.
  */
 #define CMDLINE_MAX        2047
-#define CMDLINE_PER_DEVICE 40
+#define CMDLINE_PER_DEVICE ((size_t)40)
 
 /*
  * Measured rules, each of which cost somebody a hung or crashed guest:
