@@ -326,7 +326,12 @@ static void print_result(json_t *images, const struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.progress_fd = -1, .auth_fd = -1, .max_size = INGEST_MAX_SIZE_DEFAULT};
+	struct options o = {
+		.operand = "",
+		.progress_fd = -1,
+		.auth_fd = -1,
+		.max_size = INGEST_MAX_SIZE_DEFAULT,
+	};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct err e = {0};
 	json_t *images;
