@@ -21,12 +21,16 @@ setup: # Installs the packages that are missing; does nothing when all are there
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD) $(MESON_FLAGS) >/dev/null
 
+$(BUILD)/.with-tests: | $(BUILD)/build.ninja
+	@meson configure $(BUILD) -Dtests=true
+	@touch $@
+
 demo: all ## Build, make a small image, run commands in a sandbox
 	@tools/demo $(ROOT)/bin/msb
 
 test: ## Build and run all tests
 	@tools/setup test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(BUILD)/.with-tests all
 	@tests/run $(BUILD)
 
 bench: ## Compare with a bare emulator and print the stages
@@ -36,7 +40,7 @@ bench: ## Compare with a bare emulator and print the stages
 
 sanitize: ## Build and run the unit tests with AddressSanitizer and UBSan
 	@tools/setup test
-	@test -f $(BUILD)-asan/build.ninja || meson setup $(BUILD)-asan \
+	@test -f $(BUILD)-asan/build.ninja || meson setup $(BUILD)-asan -Dtests=true \
 		-Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@meson test -C $(BUILD)-asan --print-errorlogs
 

@@ -70,7 +70,7 @@ def test_shell_of_exec_and_its_jobs(terminal, box):
     t.expect(b"running")
     t.write(b"\x1a")
     t.expect(b"Stopped")
-    t.write(b"kill -9 %1; wait; exit 0\n")
+    t.write(b"kill -9 %1\nexit 0\nexit 0\n")  # the shell may warn once of a stopped job
     assert t.wait()[0] == 0
 
 
