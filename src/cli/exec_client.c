@@ -292,10 +292,6 @@ static int watch_stdin(struct client *c, const struct exec_request *request)
 		c->stdin_is_file = true;
 		return 0;
 	}
-	if (r == -EBADF) { /* closed: as good as empty */
-		c->stdin_open = false;
-		return frame_append(&c->to, FRAME_STDIN, FRAME_EOF, NULL, 0);
-	}
 	return r;
 }
 

@@ -175,7 +175,9 @@ static void workload_ended(struct session *s)
 		return;
 	}
 	j = message_parse(buf_data(&s->tap.result), buf_len(&s->tap.result), &e);
-	if (j && exec_result_from_json(j, &r, &e) == 0) {
+	if (m->cause != END_NONE) {
+		; /* it was ended with the sandbox, which has its own reason */
+	} else if (j && exec_result_from_json(j, &r, &e) == 0) {
 		m->exit_code = r.exit_code;
 		snprintf(m->end_text, sizeof(m->end_text), "the command exited with status %d",
 			 r.exit_code);

@@ -249,3 +249,11 @@ def test_guest_that_switches_itself_off(msb, name):
     harness.wait_for(lambda: msb.sandboxes()[name] != "Running", "still running")
     assert msb.sandboxes()[name] == "Stopped"
     assert msb("exec", name, "--", "cat", "/file").ok() == b"data\n"
+
+
+def test_stopping_a_workload_is_no_end_of_its_own(msb, name):
+    """The reason is the stop, not the signal that the stop sent to the workload."""
+    msb("run", "-q", "-d", "--name", name, "busybox", "--", *FOR_EVER).ok()
+    msb("stop", "-q", name).ok()
+    row = next(r for r in json.loads(msb("ls", "--format", "json").ok()) if r["name"] == name)
+    assert (row["status"], row["reason"]) == ("Stopped", "stop requested")
