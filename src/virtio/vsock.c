@@ -30,6 +30,11 @@
  *
  * When the driver takes its queues away (reboot, reset), all connections that it knew are closed;
  * host programs that wait for their first answer go on waiting for the next driver.
+ *
+ * A guest that comes from a saved machine believes in connections of which nothing is left here. It
+ * is told by the one event there is (5.10.6.7), as soon as it offers a buffer for it, and closes
+ * them. Until then packets for them are answered by resets, as always, and the ports of
+ * new connections are taken from elsewhere, so that none of them is mistaken for an old one.
  */
 #include "virtio/vsock_internal.h"
 
@@ -39,6 +44,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #define QUEUES     3 /* rx, tx, event */
@@ -352,12 +358,60 @@ static void serve_tx(struct vsock *vs)
 		virtio_device_rekick(&vs->dev, VSOCK_QUEUE_TX);
 }
 
+/* --- After a machine was loaded. */
+
+static int put_event(struct virtio_device *dev)
+{
+	const struct virtio_vsock_event e = {.id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET};
+	struct virtq *vq = virtio_queue(dev, VSOCK_QUEUE_EVENT);
+	struct iovec iov[VSOCK_CHAIN_MAX];
+	struct virtq_chain chain;
+	struct iov_iter it;
+	int r = virtq_pop(vq, iov, ARRAY_SIZE(iov), &chain);
+
+	if (r <= 0)
+		return r;
+	if (chain.in_len < sizeof(e))
+		return -EPROTO;
+	iov_iter_init(&it, chain.in, chain.in_n, chain.in_len);
+	iov_iter_write(&it, &e, sizeof(e));
+	virtq_push(vq, chain.head, sizeof(e));
+	virtio_device_publish(dev, VSOCK_QUEUE_EVENT);
+	return 1;
+}
+
+/* A buffer that comes between the look and the request for a kick is found by the second look. */
+static void send_event(struct vsock *vs)
+{
+	int r = put_event(&vs->dev);
+
+	if (r == 0 && virtq_kicks_on(virtio_queue(&vs->dev, VSOCK_QUEUE_EVENT)))
+		r = put_event(&vs->dev);
+	if (r > 0)
+		vs->event_due = false;
+	else if (r < 0)
+		virtio_device_queue_broken(&vs->dev, VSOCK_QUEUE_EVENT);
+}
+
+static void vsock_restored(struct virtio_device *dev)
+{
+	struct vsock *vs = container_of(dev, struct vsock, dev);
+
+	/* When there is no randomness the old ports are as good as any. */
+	if (getrandom(&vs->next_port, sizeof(vs->next_port), 0) < 0)
+		vs->next_port += VSOCK_CONNS_MAX;
+	vs->event_due = true;
+	virtio_device_kick(dev, VSOCK_QUEUE_EVENT);
+}
+
 static void vsock_kick(struct virtio_device *dev, unsigned int queue)
 {
 	struct vsock *vs = container_of(dev, struct vsock, dev);
 
 	if (queue == VSOCK_QUEUE_TX && !vs->tx_waits)
 		serve_tx(vs);
+	if (queue == VSOCK_QUEUE_EVENT && vs->event_due)
+		send_event(vs);
 	vsock_flush(vs);
 }
 
@@ -376,6 +430,7 @@ static void vsock_queue_stopped(struct virtio_device *dev, unsigned int queue)
 	}
 	vs->n_resets = 0;
 	vs->tx_waits = false;
+	vs->event_due = false;
 }
 
 /* --- Life. */
@@ -413,6 +468,7 @@ static const struct virtio_device_ops vsock_ops = {
 	.busy = vsock_busy,
 	.kick = vsock_kick,
 	.queue_stopped = vsock_queue_stopped,
+	.restored = vsock_restored,
 	.free = vsock_free,
 };
 

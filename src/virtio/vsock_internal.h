@@ -25,8 +25,9 @@
 #define VSOCK_PACKET_MAX (64u * 1024)
 #define VSOCK_CHAIN_MAX  128
 
-#define VSOCK_QUEUE_RX 0 /* named from the driver's side: we write to it */
-#define VSOCK_QUEUE_TX 1
+#define VSOCK_QUEUE_RX    0 /* named from the driver's side: we write to it */
+#define VSOCK_QUEUE_TX    1
+#define VSOCK_QUEUE_EVENT 2
 
 enum vsock_state {
 	/* The host program has not written its "CONNECT" line yet. */
@@ -129,6 +130,8 @@ struct vsock {
 	struct vsock_reset resets[VSOCK_RESETS_MAX];
 	unsigned int n_resets;
 	bool tx_waits; /* packets of the guest wait for room in resets */
+	/* The guest does not know yet that its connections are gone. */
+	bool event_due;
 	uint32_t next_port;
 	struct vsock_batch batch;
 };

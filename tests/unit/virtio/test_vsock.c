@@ -179,6 +179,128 @@ static void test_driver_reset(void **state)
 	close(other);
 }
 
+#define EVENT_GPA     (RAM_GPA + 128 * KIB)
+#define EVENT_BUF_GPA (RAM_GPA + 600 * KIB)
+
+struct event_queue {
+	struct fixture *f;
+	struct fake_queue q;
+	int kick;
+};
+
+static void start_event_queue(void *arg)
+{
+	struct event_queue *e = arg;
+
+	assert_int_equal(
+		virtio_device_start_queue(e->f->dev, 2, &e->f->ram.table, &e->q.cfg, e->kick), 0);
+}
+
+static void stop_event_queue(void *arg)
+{
+	struct event_queue *e = arg;
+
+	virtio_device_stop_queue(e->f->dev, 2);
+}
+
+static void restored(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->dev->ops->restored(f->dev);
+}
+
+static void event_queue_init(struct event_queue *e, struct fixture *f)
+{
+	*e = (struct event_queue){.f = f, .kick = eventfd(0, EFD_CLOEXEC)};
+	fq_init(&e->q, &f->ram, EVENT_GPA, 8);
+}
+
+static void offer_event(struct event_queue *e, uint32_t len)
+{
+	const struct fake_part part = {EVENT_BUF_GPA, len, true};
+
+	memset(ram_at(&e->f->ram, EVENT_BUF_GPA), 0xff, len);
+	fq_set_used_event(&e->q, e->q.used_seen);
+	fq_add(&e->q, &part, 1);
+}
+
+static bool got_event(struct event_queue *e)
+{
+	const struct virtio_vsock_event *got = ram_at(&e->f->ram, EVENT_BUF_GPA);
+	uint32_t head, len;
+
+	if (!fq_take_used(&e->q, &head, &len))
+		return false;
+	assert_int_equal(len, sizeof(*got));
+	assert_int_equal(got->id, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+	return true;
+}
+
+static void test_restored(void **state)
+{
+	struct fixture *f = *state;
+	struct event_queue e;
+	uint32_t before, after;
+	int old, new;
+
+	event_queue_init(&e, f);
+	bring_up(f);
+	old = host_connect(f, &before);
+	offer_event(&e, 4);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	assert_false(got_event(&e));
+	worker_call(f->dev->worker, restored, f);
+	assert_true(got_event(&e));
+	/* It is told once. */
+	offer_event(&e, 4);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	assert_false(got_event(&e));
+	/* No new connection looks like one that the guest remembers (but once in 2^30 runs). */
+	new = host_connect(f, &after);
+	assert_int_not_equal(after, before + 1);
+	close(old);
+	close(new);
+	close(e.kick);
+}
+
+static void test_restored_without_buffers(void **state)
+{
+	struct fixture *f = *state;
+	struct event_queue e;
+	uint64_t one = 1;
+
+	event_queue_init(&e, f);
+	bring_up(f);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	worker_call(f->dev->worker, restored, f);
+	assert_false(got_event(&e));
+	offer_event(&e, 4);
+	/* The device asked for this kick. */
+	assert_int_equal(fq_avail_event(&e.q), 0);
+	assert_int_equal(write(e.kick, &one, sizeof(one)), sizeof(one));
+	while (!got_event(&e))
+		wait_call(f);
+	/* A driver that starts over has no connections to close. */
+	worker_call(f->dev->worker, restored, f);
+	worker_call(f->dev->worker, stop_event_queue, &e);
+	close(e.kick);
+	event_queue_init(&e, f);
+	offer_event(&e, 4);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	assert_false(got_event(&e));
+	assert_false(f->broken);
+	/* No room for an event in it. */
+	worker_call(f->dev->worker, stop_event_queue, &e);
+	close(e.kick);
+	event_queue_init(&e, f);
+	offer_event(&e, 3);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	worker_call(f->dev->worker, restored, f);
+	assert_true(f->broken);
+	close(e.kick);
+}
+
 static void test_bad_settings(void **state)
 {
 	const struct vsock_config bad[] = {
@@ -197,11 +319,18 @@ static void test_bad_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_host_connect),     CASE(test_host_close),
-		CASE(test_refused_by_guest), CASE(test_early_client),
-		CASE(test_bad_hello),        CASE(test_hello_pieces),
-		CASE(test_guest_connect),    CASE(test_nobody_listens),
-		CASE(test_driver_reset),     cmocka_unit_test(test_bad_settings),
+		CASE(test_host_connect),
+		CASE(test_host_close),
+		CASE(test_refused_by_guest),
+		CASE(test_early_client),
+		CASE(test_bad_hello),
+		CASE(test_hello_pieces),
+		CASE(test_guest_connect),
+		CASE(test_nobody_listens),
+		CASE(test_driver_reset),
+		CASE(test_restored),
+		CASE(test_restored_without_buffers),
+		cmocka_unit_test(test_bad_settings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
