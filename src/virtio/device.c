@@ -102,6 +102,12 @@ void virtio_device_kick(struct virtio_device *dev, unsigned int queue)
 		dev->ops->kick(dev, queue);
 }
 
+void virtio_device_last_look(struct virtio_device *dev)
+{
+	for (unsigned int i = 0; i < dev->num_queues; i++)
+		virtio_device_kick(dev, i);
+}
+
 void virtio_device_read_config(struct virtio_device *dev, uint32_t offset, void *data, uint32_t len)
 {
 	memset(data, 0, len);

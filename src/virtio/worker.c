@@ -115,6 +115,7 @@ int worker_start(struct worker *w)
 	sigset_t all, old;
 	int r;
 
+	w->stop = false;
 	/* The new thread inherits the mask: signals are for the main thread alone. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);

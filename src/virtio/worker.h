@@ -20,7 +20,10 @@ struct loop *worker_loop(struct worker *w);
 
 /* Starts the thread, with all signals blocked. 0 or -errno. */
 int worker_start(struct worker *w);
-/* Stops the thread and waits for it; what the loop held is then the caller's again. */
+/*
+ * Stops the thread and waits for it; what the loop held is then the caller's again, and the thread
+ * can be started anew. No other thread may be in worker_call.
+ */
 void worker_stop(struct worker *w);
 
 /*

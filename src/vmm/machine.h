@@ -7,19 +7,22 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "vmm/tsc.h"
 
 #define MACHINE_DEVICES_MAX 8
 #define MACHINE_REASON_MAX  320
+/* How long devices may take to deliver what a guest that ended by itself has sent. */
+#define MACHINE_DRAIN_MAX (2 * NSEC_PER_SEC)
 
 struct virtio_device;
 
 struct machine_spec {
 	unsigned int cpus;
 	unsigned int memory_mib;
-	int kernel_fd;       /* an ELF vmlinux */
+	int kernel_fd;       /* an ELF vmlinux; for kvm also a bzImage or an ELF with a PVH entry */
 	int initrd_fd;       /* -1: none */
 	int console_fd;      /* gets the guest's serial output; -1: nobody does */
 	const char *cmdline; /* added to the kernel's command line; NULL: nothing */
@@ -32,11 +35,12 @@ struct machine_spec {
 };
 
 enum machine_end {
-	MACHINE_END_REBOOT,   /* the guest asked for it: the normal end */
-	MACHINE_END_SHUTDOWN, /* the guest switched itself off */
-	MACHINE_END_PANIC,    /* its kernel gave up */
-	MACHINE_END_KILLED,   /* machine_stop */
-	MACHINE_END_ERROR,    /* the machine itself failed */
+	MACHINE_END_REBOOT,       /* the guest asked for it: the normal end */
+	MACHINE_END_SHUTDOWN,     /* the guest switched itself off */
+	MACHINE_END_PANIC,        /* its kernel gave up */
+	MACHINE_END_TRIPLE_FAULT, /* its CPU could not even report a fault */
+	MACHINE_END_KILLED,       /* machine_stop */
+	MACHINE_END_ERROR,        /* the machine itself failed */
 	MACHINE_END_COUNT
 };
 
