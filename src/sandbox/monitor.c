@@ -253,7 +253,7 @@ static int open_directories(struct monitor *m, struct err *e)
 static int start(struct monitor *m, struct err *e)
 {
 	m->times.spec = clock_mono_ns();
-	if (open_directories(m, e) < 0 || boot_listen(m, e) < 0 || vmm_start(m, e) < 0)
+	if (open_directories(m, e) < 0 || vmm_start(m, e) < 0)
 		return -1;
 	m->state = MONITOR_BOOTING;
 	m->deadline.fn = on_deadline;
@@ -384,7 +384,7 @@ int main(int argc, char **argv)
 		.sandbox_dir = -1,
 		.logs_dir = -1,
 		.run_dir = -1,
-		.boot = {.listen_fd = -1, .fd = -1},
+		.boot = {.offers_fd = -1, .fd = -1},
 		.vmm = {.pidfd = -1, .events_fd = -1, .console_fd = -1},
 		.times.start = clock_mono_ns(),
 		.exec_log.fd = -1,

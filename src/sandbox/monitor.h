@@ -64,9 +64,11 @@ struct session {
 
 /* The conversation in which the agent gets its boot configuration; see monitor_boot.c. */
 struct boot_call {
-	int listen_fd, fd;
-	struct ev listen_ev, ev;
-	struct buf in;
+	int offers_fd; /* where msb-vmm offers the guest's connections */
+	int fd;        /* the agent's */
+	struct ev offers_ev, ev;
+	struct buf in, out;
+	bool called; /* once; what is offered afterwards is refused */
 	bool configured;
 };
 
@@ -122,7 +124,11 @@ void vmm_kill(struct monitor *m);
 void vmm_release(struct monitor *m);
 
 /* --- monitor_boot.c --- */
-int boot_listen(struct monitor *m, struct err *e);
+/*
+ * Waits for the agent's call on a new socket; returns msb-vmm's end of it, owned by the caller, or
+ * -1.
+ */
+int boot_await_call(struct monitor *m, struct err *e);
 void boot_release(struct monitor *m);
 
 /* --- monitor_session.c --- */

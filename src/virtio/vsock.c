@@ -273,7 +273,7 @@ static void new_from_guest(struct vsock *vs, const struct virtio_vsock_hdr *h)
 	int fd = -EMFILE;
 
 	if (vs->n_conns < VSOCK_CONNS_MAX && vs->n_from_guest < VSOCK_GUEST_CONNS_MAX)
-		fd = vsock_connect_host(vs, h->dst_port);
+		fd = vsock_offer(vs, h->dst_port);
 	c = fd >= 0 ? vsock_conn_new(vs, fd, VSOCK_OPEN) : NULL;
 	if (!c) {
 		reply_reset(vs, h);
@@ -448,7 +448,7 @@ static void vsock_free(struct virtio_device *dev)
 		timer_cancel(loop, &vs->listen_retry);
 	}
 	close_fd(&vs->listen_ev.fd);
-	close_fd(&vs->dir_fd);
+	close_fd(&vs->offers_fd);
 	virtio_device_release(dev);
 	free(vs);
 }
@@ -485,16 +485,7 @@ static int set_up(struct vsock *vs, const struct vsock_config *config)
 	vs->guest_cid = config->guest_cid;
 	memcpy(vs->dev.config, &space, sizeof(space));
 	vs->dev.config_size = sizeof(space);
-	if (config->base) {
-		size_t n = strlen(config->base);
-
-		if (n == 0 || n > VSOCK_BASE_MAX || strchr(config->base, '/'))
-			return -EINVAL;
-		memcpy(vs->base, config->base, n);
-	} else if (vs->dir_fd >= 0) {
-		return -EINVAL;
-	}
-	return vsock_listen(vs);
+	return vsock_host_init(vs);
 }
 
 struct virtio_device *vsock_new(const struct vsock_config *config)
@@ -503,7 +494,7 @@ struct virtio_device *vsock_new(const struct vsock_config *config)
 	int r;
 
 	if (!vs) {
-		int fds[] = {config->listen_fd, config->dir_fd};
+		int fds[] = {config->listen_fd, config->offers_fd};
 
 		close_fd(&fds[0]);
 		close_fd(&fds[1]);
@@ -513,7 +504,7 @@ struct virtio_device *vsock_new(const struct vsock_config *config)
 	LIST_INIT(&vs->all);
 	TAILQ_INIT(&vs->ready);
 	vs->listen_ev.fd = config->listen_fd;
-	vs->dir_fd = config->dir_fd;
+	vs->offers_fd = config->offers_fd;
 	r = set_up(vs, config);
 	if (r < 0) {
 		virtio_device_free(&vs->dev);

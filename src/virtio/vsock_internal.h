@@ -118,8 +118,7 @@ struct vsock {
 	struct virtio_device dev;
 	uint64_t guest_cid;
 	struct ev listen_ev; /* fd owned; -1: none */
-	int dir_fd;
-	char base[VSOCK_BASE_MAX + 1];
+	int offers_fd;       /* owned; -1: none */
 	struct vsock_conn_list hash[VSOCK_HASH_SIZE];
 	struct vsock_conn_list all;
 	unsigned int n_conns;
@@ -146,12 +145,12 @@ void vsock_hash_add(struct vsock_conn *c);
 uint32_t vsock_new_port(struct vsock *vs);
 /* --- vsock_host.c */
 
-/* Watches the listening socket, if there is one. 0 or -errno. */
-int vsock_listen(struct vsock *vs);
+/* Checks the host's sockets and watches the listening one, where there are any. 0 or -errno. */
+int vsock_host_init(struct vsock *vs);
 /* A connection is gone: there may be room for a waiting client. */
 void vsock_conn_gone(struct vsock *vs);
-/* Connects to "<base>_<port>" without waiting; a non-blocking descriptor or -errno. */
-int vsock_connect_host(struct vsock *vs, uint32_t port);
+/* Offers a connection to our owner without waiting; our non-blocking end of it, or -errno. */
+int vsock_offer(struct vsock *vs, uint32_t port);
 
 /* --- vsock_conn.c; none of them frees the connection except vsock_conn_settle and _free. */
 

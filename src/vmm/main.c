@@ -137,8 +137,7 @@ static int make_devices(struct machine_spec *spec, struct options *o, struct err
 		struct vsock_config c = {
 			.guest_cid = o->vsock_cid,
 			.listen_fd = steal_fd(&o->vsock_listen_fd),
-			.dir_fd = steal_fd(&o->vsock_dir_fd),
-			.base = o->vsock_base,
+			.offers_fd = steal_fd(&o->vsock_offers_fd),
 		};
 		struct virtio_device *dev = vsock_new(&c);
 

@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "virtio/vsock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,8 +31,8 @@ const char options_usage[] =
 	"  --cmdline=TEXT            added to the kernel's command line\n"
 	"  --disk=ro|rw,serial=NAME,fd=FD[,fd=FD]...\n"
 	"                            a disk; several files are seen as one (ro only)\n"
-	"  --vsock=LISTENFD,DIRFD,BASE[,cid=N]\n"
-	"                            sockets between host and guest; '-' for no LISTENFD\n"
+	"  --vsock=LISTENFD,OFFERSFD[,cid=N]\n"
+	"                            sockets between host and guest; '-' for no descriptor\n"
 	"  --rng                     entropy for the guest\n"
 	"  --console=FD              gets the guest's serial output\n"
 	"  --events=FD               gets a line per event\n"
@@ -44,7 +43,7 @@ const char options_usage[] =
 static bool fd_taken(const struct options *o, int fd)
 {
 	const int single[] = {o->kernel_fd, o->initrd_fd,       o->console_fd,
-			      o->events_fd, o->vsock_listen_fd, o->vsock_dir_fd};
+			      o->events_fd, o->vsock_listen_fd, o->vsock_offers_fd};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(single); i++)
 		if (single[i] == fd)
@@ -143,22 +142,20 @@ static int parse_vsock(struct options *o, const char *value, struct err *e)
 {
 	_cleanup_free_ char *copy = xstrdup(value);
 	char *rest = copy;
-	const char *listen_fd = strsep(&rest, ","), *dir_fd = strsep(&rest, ","),
-		   *base = strsep(&rest, ","), *cid = strsep(&rest, ",");
+	const char *listen_fd = strsep(&rest, ","), *offers_fd = strsep(&rest, ","),
+		   *cid = strsep(&rest, ",");
 
 	if (o->vsock)
 		return err_set(e, ERR_USAGE, "--vsock is given twice");
-	if (!base || rest)
-		return err_set(e, ERR_USAGE, "--vsock: needs LISTENFD,DIRFD,BASE[,cid=N]");
+	if (!offers_fd || rest)
+		return err_set(e, ERR_USAGE, "--vsock: needs LISTENFD,OFFERSFD[,cid=N]");
 	o->vsock = true;
 	if (!str_eq(listen_fd, "-") &&
 	    parse_fd(o, listen_fd, "--vsock", &o->vsock_listen_fd, e) < 0)
 		return -1;
-	if (parse_fd(o, dir_fd, "--vsock", &o->vsock_dir_fd, e) < 0)
+	if (!str_eq(offers_fd, "-") &&
+	    parse_fd(o, offers_fd, "--vsock", &o->vsock_offers_fd, e) < 0)
 		return -1;
-	if (!*base || strlen(base) > VSOCK_BASE_MAX || strchr(base, '/'))
-		return err_set(e, ERR_USAGE, "--vsock: '%s' is no usable name", base);
-	o->vsock_base = xstrdup(base);
 	if (!cid)
 		return 0;
 	if (!str_starts_with(cid, "cid=") ||
@@ -255,7 +252,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 		.console_fd = -1,
 		.events_fd = -1,
 		.vsock_listen_fd = -1,
-		.vsock_dir_fd = -1,
+		.vsock_offers_fd = -1,
 		.vsock_cid = CID_DEFAULT,
 		.log_level = LOG_WARN,
 	};
@@ -280,9 +277,7 @@ void options_release(struct options *o)
 	close_fd(&o->console_fd);
 	close_fd(&o->events_fd);
 	close_fd(&o->vsock_listen_fd);
-	close_fd(&o->vsock_dir_fd);
-	free(o->vsock_base);
-	o->vsock_base = NULL;
+	close_fd(&o->vsock_offers_fd);
 	for (unsigned int i = 0; i < o->n_disks; i++) {
 		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
 			close_fd(&o->disks[i].fds[k]);

@@ -35,8 +35,7 @@ struct options {
 	unsigned int n_disks;
 	bool vsock;
 	int vsock_listen_fd;
-	int vsock_dir_fd;
-	char *vsock_base; /* owned */
+	int vsock_offers_fd;
 	uint64_t vsock_cid;
 	bool rng;
 	enum log_level log_level;

@@ -279,7 +279,7 @@ static void test_broken_ring(void **state)
 
 static void test_config(void **state)
 {
-	struct vsock_config vc = {.guest_cid = 77, .listen_fd = -1, .dir_fd = -1};
+	struct vsock_config vc = {.guest_cid = 77, .listen_fd = -1, .offers_fd = -1};
 	struct fixture f = {};
 	struct vhost_user_config c = {.offset = 0, .size = 8}, got;
 

@@ -139,15 +139,66 @@ static void test_guest_connect(void **state)
 	close(fd);
 }
 
-static void test_nobody_listens(void **state)
+/* Nobody takes offers any more. */
+static void test_offers_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up(f);
+	close_fd(&f->offers);
+	put(f, VIRTIO_VSOCK_OP_REQUEST, 5555, 4000, 0, NULL, 0);
+	expect(f, VIRTIO_VSOCK_OP_RST);
+	assert_int_equal(f->h.src_port, 5555);
+	assert_int_equal(f->h.dst_port, 4000);
+}
+
+/* Closed by the owner: whatever was said meanwhile, the last word is a reset. */
+static void test_offer_refused(void **state)
 {
 	struct fixture *f = *state;
 
 	bring_up(f);
 	put(f, VIRTIO_VSOCK_OP_REQUEST, 5555, 4000, 0, NULL, 0);
-	expect(f, VIRTIO_VSOCK_OP_RST);
-	assert_int_equal(f->h.src_port, 5555);
+	close(take_offer(f, 5555));
+	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
+	do
+		get_packet(f);
+	while (f->h.op == VIRTIO_VSOCK_OP_SHUTDOWN);
+	assert_int_equal(f->h.op, VIRTIO_VSOCK_OP_RST);
 	assert_int_equal(f->h.dst_port, 4000);
+}
+
+/* The owner does not look: the device does not wait for it, and nobody else notices. */
+static void test_offers_full(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t port, n = 0, first;
+	int fd;
+
+	bring_up(f);
+	do {
+		put(f, VIRTIO_VSOCK_OP_REQUEST, 1000 + n, 4000, 0, NULL, 0);
+		get_packet(f);
+		offer_rx(f, 1);
+		n++;
+	} while (f->h.op == VIRTIO_VSOCK_OP_RESPONSE);
+	assert_int_equal(f->h.op, VIRTIO_VSOCK_OP_RST);
+	/* Not for the limit of the guest's connections. */
+	assert_in_range(n, 2, 700);
+	fd = host_connect(f, &port);
+	close(fd);
+	first = f->h.src_port;
+	assert_int_equal(first, port);
+	/* With room again, offers are made again; the one that was refused never comes. */
+	for (uint32_t i = 0; i < n - 1; i++)
+		close(take_offer(f, 1000 + i));
+	do {
+		get_packet(f);
+		offer_rx(f, 1);
+	} while (f->h.op != VIRTIO_VSOCK_OP_RST || f->h.src_port != 1000 + n - 2);
+	put(f, VIRTIO_VSOCK_OP_REQUEST, 5000, 4000, 0, NULL, 0);
+	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
+	close(take_offer(f, 5000));
 }
 
 static void stop_queues(void *arg)
@@ -303,15 +354,18 @@ static void test_restored_without_buffers(void **state)
 
 static void test_bad_settings(void **state)
 {
+	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const struct vsock_config bad[] = {
-		{.guest_cid = 2, .listen_fd = -1, .dir_fd = -1},
-		{.guest_cid = UINT32_MAX, .listen_fd = -1, .dir_fd = -1},
-		{.guest_cid = 3, .listen_fd = -1, .dir_fd = -1, .base = "a/b"},
-		{.guest_cid = 3, .listen_fd = -1, .dir_fd = -1, .base = ""},
+		{.guest_cid = 2, .listen_fd = -1, .offers_fd = -1},
+		{.guest_cid = UINT32_MAX, .listen_fd = -1, .offers_fd = -1},
+		{.guest_cid = 3, .listen_fd = -1, .offers_fd = open("/dev/null", O_RDWR)},
+		{.guest_cid = 3, .listen_fd = -1, .offers_fd = stream},
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_null(vsock_new(&bad[i]));
+	/* Taken over also then. */
+	assert_int_equal(fcntl(stream, F_GETFD), -1);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -326,7 +380,9 @@ int main(void)
 		CASE(test_bad_hello),
 		CASE(test_hello_pieces),
 		CASE(test_guest_connect),
-		CASE(test_nobody_listens),
+		CASE(test_offers_gone),
+		CASE(test_offer_refused),
+		CASE(test_offers_full),
 		CASE(test_driver_reset),
 		CASE(test_restored),
 		CASE(test_restored_without_buffers),
