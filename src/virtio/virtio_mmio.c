@@ -32,7 +32,7 @@
  *
  * A saved device is its registers and, of each running queue, the index of the next chain: devices
  * finish a request before they look at anything else, so nothing is ever in flight while the
- * worker is stopped.
+ * worker is stopped or frozen.
  */
 #include "virtio/virtio_mmio.h"
 
@@ -564,6 +564,16 @@ int virtio_mmio_start(struct virtio_mmio *t)
 void virtio_mmio_stop(struct virtio_mmio *t)
 {
 	worker_stop(t->dev->worker);
+}
+
+void virtio_mmio_freeze(struct virtio_mmio *t)
+{
+	worker_freeze(t->dev->worker);
+}
+
+void virtio_mmio_thaw(struct virtio_mmio *t)
+{
+	worker_thaw(t->dev->worker);
 }
 
 int virtio_mmio_kick_fd(const struct virtio_mmio *t, unsigned int queue)

@@ -29,6 +29,13 @@ int virtio_mmio_start(struct virtio_mmio *t);
 void virtio_mmio_stop(struct virtio_mmio *t);
 
 /*
+ * Holds the device's thread still between two events, and lets it go on. Meanwhile nothing but
+ * virtio_mmio_save may be called for it.
+ */
+void virtio_mmio_freeze(struct virtio_mmio *t);
+void virtio_mmio_thaw(struct virtio_mmio *t);
+
+/*
  * The guest reads or writes `len` (1, 2, 4 or 8) bytes at `offset` of the page. Any vCPU thread may
  * call, several at once. Accesses that the specification does not define read as zeroes and
  * write nothing.
@@ -72,7 +79,7 @@ struct virtio_mmio_state {
 	uint8_t config[VIRTIO_CONFIG_MAX];
 };
 
-/* Only while the thread is stopped. */
+/* Only while the thread is stopped or frozen. */
 void virtio_mmio_save(struct virtio_mmio *t, struct virtio_mmio_state *ret);
 /* Into a new transport that was not started yet. 0, or -EINVAL when it does not fit the device. */
 int virtio_mmio_load(struct virtio_mmio *t, const struct virtio_mmio_state *s);

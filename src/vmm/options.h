@@ -29,6 +29,8 @@ struct options {
 	int initrd_fd;
 	int console_fd;
 	int events_fd;
+	int load_fd;
+	int control_fd;
 	const char *cmdline;
 	const char *qemu;
 	struct option_disk disks[MACHINE_DEVICES_MAX];

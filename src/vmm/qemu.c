@@ -246,12 +246,15 @@ static int start(struct qemu *q, struct machine_spec *spec, struct err *e)
 static struct machine *qemu_start(struct loop *loop, struct machine_spec *spec, struct err *e)
 {
 	struct qemu *q = xcalloc(1, sizeof(*q));
-	int r;
+	int r = 0;
 
 	q->m.ops = &qemu_machine_ops;
 	q->loop = loop;
 	q->exit_ev.fd = -1;
-	r = start(q, spec, e);
+	if (spec->load_fd >= 0)
+		r = err_set(e, ERR_UNSUPPORTED, "a saved machine needs KVM");
+	if (r == 0)
+		r = start(q, spec, e);
 	for (unsigned int i = 0; i < spec->n_devices; i++) {
 		virtio_device_free(spec->devices[i]);
 		spec->devices[i] = NULL;
@@ -296,6 +299,12 @@ static int qemu_resume(struct machine *m)
 	struct qemu *q = container_of(m, struct qemu, m);
 
 	return kill(q->pid, SIGCONT) < 0 ? -errno : 0;
+}
+
+static int qemu_save(struct machine *m, int fd, struct err *e)
+{
+	err_set(e, ERR_UNSUPPORTED, "a machine in software emulation cannot be saved");
+	return err_hint(e, "--machine kvm can, on a host that has it");
 }
 
 static void qemu_stop(struct machine *m)
@@ -387,6 +396,7 @@ const struct machine_ops qemu_machine_ops = {
 	.start = qemu_start,
 	.pause = qemu_pause,
 	.resume = qemu_resume,
+	.save = qemu_save,
 	.stop = qemu_stop,
 	.free = qemu_free,
 };

@@ -32,6 +32,7 @@
 #include "vmm/kvm/cpuid.h"
 #include "vmm/kvm/kvm_internal.h"
 #include "vmm/kvm/layout.h"
+#include "vmm/kvm/machine_state.h"
 #include "vmm/kvm/mptable.h"
 
 #include <errno.h>
@@ -98,14 +99,20 @@ void kvm_machine_leave(struct kvm_machine *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* Returns when no vCPU runs. */
-static void freeze(struct kvm_machine *m)
+/* Returns when no vCPU runs: true if they did before. */
+static bool freeze(struct kvm_machine *m)
 {
+	bool was_running;
+
+	pthread_mutex_lock(&m->lock);
+	was_running = m->mode == MODE_RUN;
+	pthread_mutex_unlock(&m->lock);
 	set_mode(m, MODE_PAUSE);
 	pthread_mutex_lock(&m->lock);
 	while (m->n_busy)
 		pthread_cond_wait(&m->changed, &m->lock);
 	pthread_mutex_unlock(&m->lock);
+	return was_running;
 }
 
 static int kvm_pause(struct machine *base)
@@ -123,6 +130,19 @@ static int kvm_resume(struct machine *base)
 		ioctl(m->vcpus[i].fd, KVM_KVMCLOCK_CTRL, 0);
 	set_mode(m, MODE_RUN);
 	return 0;
+}
+
+static int kvm_save(struct machine *base, int fd, struct err *e)
+{
+	struct kvm_machine *m = container_of(base, struct kvm_machine, m);
+	bool was_running = freeze(m);
+	int r;
+
+	ports_flush(&m->ports);
+	r = machine_state_save(m, fd, e);
+	if (was_running)
+		kvm_resume(base);
+	return r;
 }
 
 /* --- The end. */
@@ -181,16 +201,16 @@ static void on_console_line(void *ctx, const char *line)
 static void check_halted(struct timer *t)
 {
 	struct kvm_machine *m = container_of(t, struct kvm_machine, halt_timer);
-	bool halted = true;
+	bool was_running = freeze(m), halted = true;
 
-	freeze(m);
 	for (unsigned int i = 0; i < m->n_vcpus; i++)
 		halted &= vcpu_halted(&m->vcpus[i]);
 	if (halted)
 		kvm_machine_end(m, MACHINE_END_SHUTDOWN, "%s", "");
 	else if (--m->halt_checks)
 		timer_set(m->loop, t, clock_mono_ns() + HALT_CHECK_INTERVAL);
-	set_mode(m, MODE_RUN);
+	if (was_running)
+		set_mode(m, MODE_RUN);
 }
 
 static bool devices_idle(void *ctx)
@@ -298,22 +318,13 @@ static int attach_devices(struct kvm_machine *m, struct machine_spec *spec, stru
 	return attach_device(m, balloon, e);
 }
 
-static int make_vcpus(struct kvm_machine *m, unsigned int cpus, struct cpuid *cpuid, struct err *e)
+static int make_vcpus(struct kvm_machine *m, unsigned int cpus, struct err *e)
 {
 	m->vcpus = xcalloc(cpus, sizeof(*m->vcpus));
 	for (unsigned int i = 0; i < cpus; i++) {
-		struct vcpu *v = &m->vcpus[m->n_vcpus++];
-		int r;
-
-		if (vcpu_init(v, m, i, e) < 0)
+		m->n_vcpus++; /* released also when it is half made */
+		if (vcpu_init(&m->vcpus[i], m, i, e) < 0)
 			return -1;
-		cpuid_for_vcpu(cpuid, i);
-		if (ioctl(v->fd, KVM_SET_CPUID2, &cpuid->head) < 0)
-			return err_sys(e, errno, "KVM does not take the features of processor %u",
-				       i);
-		r = boot_cpu_init(v->fd);
-		if (r < 0)
-			return err_sys(e, -r, "KVM cannot prepare processor %u", i);
 	}
 	return 0;
 }
@@ -337,16 +348,36 @@ static char *kernel_cmdline(const struct kvm_machine *m, const struct machine_sp
 	return line;
 }
 
-static int boot(struct kvm_machine *m, const struct machine_spec *spec, struct cpuid *cpuid,
-		struct err *e)
+/* What a vCPU has before it runs for the first time. */
+static int prepare_vcpus(struct kvm_machine *m, struct cpuid *cpuid, struct err *e)
 {
-	const struct kvm_cpuid_entry2 *features = cpuid_find(cpuid, 1, 0);
+	for (unsigned int i = 0; i < m->n_vcpus; i++) {
+		int r;
+
+		cpuid_for_vcpu(cpuid, i);
+		if (ioctl(m->vcpus[i].fd, KVM_SET_CPUID2, &cpuid->head) < 0)
+			return err_sys(e, errno, "KVM does not take the features of processor %u",
+				       i);
+		r = boot_cpu_init(m->vcpus[i].fd);
+		if (r < 0)
+			return err_sys(e, -r, "KVM cannot prepare processor %u", i);
+	}
+	return 0;
+}
+
+static int boot(struct kvm_machine *m, const struct machine_spec *spec, struct err *e)
+{
 	_cleanup_free_ char *cmdline = kernel_cmdline(m, spec);
+	const struct kvm_cpuid_entry2 *features;
 	struct kernel_entry entry;
+	struct cpuid cpuid;
 	int r;
 
-	if (kernel_load(&m->vm.ram, spec->kernel_fd, spec->initrd_fd, cmdline, &entry, e) < 0)
+	if (cpuid_init(&cpuid, m->vm.kvm_fd, spec->cpus, m->vm.tsc_deadline, e) < 0 ||
+	    prepare_vcpus(m, &cpuid, e) < 0 ||
+	    kernel_load(&m->vm.ram, spec->kernel_fd, spec->initrd_fd, cmdline, &entry, e) < 0)
 		return -1;
+	features = cpuid_find(&cpuid, 1, 0);
 	mptable_write(ram_ptr(&m->vm.ram, GUEST_MPTABLE, GUEST_MPTABLE_SIZE), spec->cpus,
 		      features ? features->eax : 0, features ? features->edx : 0);
 	boot_cpu_tables(&m->vm.ram, entry.protocol);
@@ -368,13 +399,10 @@ static int start_threads(struct kvm_machine *m, struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot start the machine's threads") : 0;
 }
 
-static int set_up(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
+static int set_up_events(struct kvm_machine *m, const struct machine_spec *spec, struct err *e)
 {
-	struct cpuid cpuid;
 	int r;
 
-	if (vm_create(&m->vm, (uint64_t)spec->memory_mib * MIB, -1, 0, e) < 0)
-		return -1;
 	m->serial_irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	m->wake_ev.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->serial_irq_fd < 0 || m->wake_ev.fd < 0)
@@ -385,11 +413,39 @@ static int set_up(struct kvm_machine *m, struct machine_spec *spec, struct err *
 	r = vm_attach_irq(&m->vm, SERIAL_IRQ, m->serial_irq_fd);
 	if (r == 0)
 		r = loop_add(m->loop, &m->wake_ev, EPOLLIN);
-	if (r < 0)
-		return err_sys(e, -r, "cannot set up the machine's events");
-	if (cpuid_init(&cpuid, m->vm.kvm_fd, spec->cpus, m->vm.tsc_deadline, e) < 0 ||
-	    make_vcpus(m, spec->cpus, &cpuid, e) < 0 || attach_devices(m, spec, e) < 0 ||
-	    boot(m, spec, &cpuid, e) < 0)
+	return r < 0 ? err_sys(e, -r, "cannot set up the machine's events") : 0;
+}
+
+/* A machine of the spec's size, to boot a kernel. */
+static int set_up_new(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
+{
+	if (vm_create(&m->vm, (uint64_t)spec->memory_mib * MIB, -1, 0, e) < 0 ||
+	    set_up_events(m, spec, e) < 0 || make_vcpus(m, spec->cpus, e) < 0 ||
+	    attach_devices(m, spec, e) < 0)
+		return -1;
+	return boot(m, spec, e);
+}
+
+/* One of the saved machine's size, to go on where that was. */
+static int set_up_saved(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
+{
+	struct saved s;
+	int r = saved_open(&s, spec->load_fd, e);
+
+	if (r == 0 &&
+	    (vm_create(&m->vm, s.head.ram_size, spec->load_fd, s.head.ram_offset, e) < 0 ||
+	     set_up_events(m, spec, e) < 0 || make_vcpus(m, s.head.n_vcpus, e) < 0 ||
+	     attach_devices(m, spec, e) < 0))
+		r = -1;
+	if (r == 0)
+		r = machine_state_load(m, &s, e);
+	saved_release(&s);
+	return r;
+}
+
+static int set_up(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
+{
+	if ((spec->load_fd >= 0 ? set_up_saved(m, spec, e) : set_up_new(m, spec, e)) < 0)
 		return -1;
 	vcpu_install_signal();
 	return start_threads(m, e);
@@ -403,6 +459,7 @@ static struct machine *kvm_start(struct loop *loop, struct machine_spec *spec, s
 	m->m.ops = &kvm_machine_ops;
 	m->loop = loop;
 	m->serial_irq_fd = -1;
+	m->vm.fd = m->vm.kvm_fd = -1;
 	m->wake_ev = (struct ev){.fd = -1, .fn = on_wake};
 	m->halt_timer.fn = check_halted;
 	pthread_mutex_init(&m->lock, NULL);
@@ -442,6 +499,7 @@ const struct machine_ops kvm_machine_ops = {
 	.start = kvm_start,
 	.pause = kvm_pause,
 	.resume = kvm_resume,
+	.save = kvm_save,
 	.stop = kvm_stop,
 	.free = kvm_free,
 };

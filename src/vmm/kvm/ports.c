@@ -68,3 +68,16 @@ void ports_flush(struct ports *p)
 	serial_flush(&p->serial);
 	pthread_mutex_unlock(&p->lock);
 }
+
+void ports_save(struct ports *p, struct ports_state *ret)
+{
+	pthread_mutex_lock(&p->lock);
+	*ret = (struct ports_state){.serial = p->serial.state, .cmos_index = p->cmos_index};
+	pthread_mutex_unlock(&p->lock);
+}
+
+void ports_load(struct ports *p, const struct ports_state *s)
+{
+	p->serial.state = s->serial;
+	p->cmos_index = s->cmos_index;
+}

@@ -22,3 +22,13 @@ void ports_release(struct ports *p);
 bool ports_access(struct ports *p, bool write, uint16_t port, uint8_t *data, unsigned int size);
 /* Passes on what the console has of its last line. */
 void ports_flush(struct ports *p);
+
+/* What the guest sees of it, as it is kept in a saved machine. */
+struct ports_state {
+	struct serial_state serial;
+	uint8_t cmos_index;
+	uint8_t zero[7];
+};
+
+void ports_save(struct ports *p, struct ports_state *ret);
+void ports_load(struct ports *p, const struct ports_state *s);

@@ -57,23 +57,23 @@ static void update_irq(struct serial *s)
 {
 	uint64_t one = 1;
 
-	if ((s->ier & UART_IER_THRI) && s->thr_empty_pending &&
+	if ((s->state.ier & UART_IER_THRI) && s->state.thr_empty_pending &&
 	    write(s->irq_fd, &one, sizeof(one)) < 0)
 		return;
 }
 
 static bool divisor_latch(const struct serial *s)
 {
-	return s->lcr & UART_LCR_DLAB;
+	return s->state.lcr & UART_LCR_DLAB;
 }
 
 static uint8_t read_iir(struct serial *s)
 {
-	uint8_t fifo = s->fcr & UART_FCR_ENABLE_FIFO ? 0xc0 : 0;
+	uint8_t fifo = s->state.fcr & UART_FCR_ENABLE_FIFO ? 0xc0 : 0;
 
-	if (!(s->ier & UART_IER_THRI) || !s->thr_empty_pending)
+	if (!(s->state.ier & UART_IER_THRI) || !s->state.thr_empty_pending)
 		return fifo | UART_IIR_NO_INT;
-	s->thr_empty_pending = false;
+	s->state.thr_empty_pending = false;
 	return fifo | UART_IIR_THRI;
 }
 
@@ -82,15 +82,15 @@ static uint8_t read_msr(const struct serial *s)
 {
 	uint8_t msr = 0;
 
-	if (!(s->mcr & UART_MCR_LOOP))
+	if (!(s->state.mcr & UART_MCR_LOOP))
 		return MSR_ALWAYS;
-	if (s->mcr & UART_MCR_RTS)
+	if (s->state.mcr & UART_MCR_RTS)
 		msr |= UART_MSR_CTS;
-	if (s->mcr & UART_MCR_DTR)
+	if (s->state.mcr & UART_MCR_DTR)
 		msr |= UART_MSR_DSR;
-	if (s->mcr & UART_MCR_OUT1)
+	if (s->state.mcr & UART_MCR_OUT1)
 		msr |= UART_MSR_RI;
-	if (s->mcr & UART_MCR_OUT2)
+	if (s->state.mcr & UART_MCR_OUT2)
 		msr |= UART_MSR_DCD;
 	return msr;
 }
@@ -99,21 +99,21 @@ uint8_t serial_read(struct serial *s, unsigned int reg)
 {
 	switch (reg) {
 	case UART_RX:
-		return divisor_latch(s) ? s->dll : 0;
+		return divisor_latch(s) ? s->state.dll : 0;
 	case UART_IER:
-		return divisor_latch(s) ? s->dlm : s->ier;
+		return divisor_latch(s) ? s->state.dlm : s->state.ier;
 	case UART_IIR:
 		return read_iir(s);
 	case UART_LCR:
-		return s->lcr;
+		return s->state.lcr;
 	case UART_MCR:
-		return s->mcr;
+		return s->state.mcr;
 	case UART_LSR:
 		return UART_LSR_THRE | UART_LSR_TEMT;
 	case UART_MSR:
 		return read_msr(s);
 	default:
-		return s->scr;
+		return s->state.scr;
 	}
 }
 
@@ -122,35 +122,35 @@ void serial_write(struct serial *s, unsigned int reg, uint8_t value)
 	switch (reg) {
 	case UART_TX:
 		if (divisor_latch(s)) {
-			s->dll = value;
+			s->state.dll = value;
 			break;
 		}
-		if (!(s->mcr & UART_MCR_LOOP))
+		if (!(s->state.mcr & UART_MCR_LOOP))
 			put_byte(s, (char)value);
-		s->thr_empty_pending = true;
+		s->state.thr_empty_pending = true;
 		update_irq(s);
 		break;
 	case UART_IER:
 		if (divisor_latch(s)) {
-			s->dlm = value;
+			s->state.dlm = value;
 			break;
 		}
-		if (!(s->ier & UART_IER_THRI) && (value & UART_IER_THRI))
-			s->thr_empty_pending = true;
-		s->ier = value & IER_MASK;
+		if (!(s->state.ier & UART_IER_THRI) && (value & UART_IER_THRI))
+			s->state.thr_empty_pending = true;
+		s->state.ier = value & IER_MASK;
 		update_irq(s);
 		break;
 	case UART_FCR:
-		s->fcr = value;
+		s->state.fcr = value;
 		break;
 	case UART_LCR:
-		s->lcr = value;
+		s->state.lcr = value;
 		break;
 	case UART_MCR:
-		s->mcr = value & MCR_MASK;
+		s->state.mcr = value & MCR_MASK;
 		break;
 	case UART_SCR:
-		s->scr = value;
+		s->state.scr = value;
 		break;
 	default:
 		break;

@@ -14,6 +14,12 @@
 #define SERIAL_PORTS 8
 #define SERIAL_LINE  512
 
+/* The registers; any values are harmless. */
+struct serial_state {
+	uint8_t ier, lcr, mcr, scr, dll, dlm, fcr;
+	uint8_t thr_empty_pending; /* the interrupt for an empty holding register is due */
+};
+
 struct serial {
 	int out_fd; /* not owned; -1: output is dropped */
 	int irq_fd; /* eventfd, not owned */
@@ -21,8 +27,7 @@ struct serial {
 	void (*on_line)(void *ctx, const char *line);
 	void *ctx;
 	_Atomic bool cancelled; /* a write that has to wait for the reader gives up */
-	uint8_t ier, lcr, mcr, scr, dll, dlm, fcr;
-	bool thr_empty_pending;
+	struct serial_state state;
 	char line[SERIAL_LINE];
 	size_t line_len;
 };
