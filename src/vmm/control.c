@@ -30,13 +30,12 @@ static bool receive(int fd, char text[COMMAND_MAX], int *ret_fd)
 	struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
 
 	*ret_fd = -1;
-	text[0] = '\0';
+	text[MAX(n, 0)] = '\0';
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
 	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
-	text[n] = '\0';
 	return n > 0;
 }
 
