@@ -121,7 +121,7 @@ static void balloon_kick(struct virtio_device *dev, unsigned int queue)
 		if (r == 0 && virtq_kicks_on(vq))
 			continue;
 		if (r <= 0)
-			break;
+			goto out;
 		if (queue == QUEUE_INFLATE)
 			inflate(b, vq, &c);
 		else if (queue == QUEUE_REPORT)
@@ -129,11 +129,12 @@ static void balloon_kick(struct virtio_device *dev, unsigned int queue)
 		/* Nothing was written; what a page now holds the driver must not assume. */
 		virtq_push(vq, c.head, 0);
 	}
+	virtio_device_rekick(dev, queue);
+	r = 0;
+out:
 	virtio_device_publish(dev, queue);
 	if (r < 0)
 		virtio_device_queue_broken(dev, queue);
-	else if (r > 0)
-		virtio_device_rekick(dev, queue);
 }
 
 static void balloon_free(struct virtio_device *dev)

@@ -50,6 +50,8 @@
 #define QUEUES     3 /* rx, tx, event */
 #define QUEUE_SIZE 256
 #define TX_BUDGET  64
+/* Looks at the rx queue per turn: a driver may let buffers appear and vanish. */
+#define RX_LOOKS   16
 #define FIRST_PORT 0x40000000u
 #define HDR_SIZE   sizeof(struct virtio_vsock_hdr)
 
@@ -228,7 +230,7 @@ static int serve_reset(struct vsock *vs, struct virtq *rx)
 void vsock_flush(struct vsock *vs)
 {
 	struct virtq *rx = virtio_queue(&vs->dev, VSOCK_QUEUE_RX);
-	int r;
+	int r, looks = 0;
 
 	if (!rx->started || rx->broken)
 		return;
@@ -243,9 +245,11 @@ void vsock_flush(struct vsock *vs)
 		}
 		virtio_device_publish(&vs->dev, VSOCK_QUEUE_RX);
 		/* Kicks are wanted only while something waits for buffers. */
-	} while (r == 0 && virtq_kicks_on(rx));
+	} while (r == 0 && virtq_kicks_on(rx) && ++looks < RX_LOOKS);
 	if (r < 0)
 		virtio_device_queue_broken(&vs->dev, VSOCK_QUEUE_RX);
+	else if (looks == RX_LOOKS)
+		virtio_device_rekick(&vs->dev, VSOCK_QUEUE_RX);
 	if (vs->tx_waits && vs->n_resets < VSOCK_RESETS_MAX) {
 		vs->tx_waits = false;
 		virtio_device_rekick(&vs->dev, VSOCK_QUEUE_TX);
@@ -330,7 +334,7 @@ static void serve_tx(struct vsock *vs)
 	struct virtq *tx = virtio_queue(&vs->dev, VSOCK_QUEUE_TX);
 	struct iovec iov[VSOCK_CHAIN_MAX];
 	struct virtq_chain chain;
-	int r = 1;
+	int r = 0;
 
 	virtq_kicks_off(tx);
 	for (int n = 0; n < TX_BUDGET; n++) {
@@ -343,7 +347,7 @@ static void serve_tx(struct vsock *vs)
 			virtio_device_publish(&vs->dev, VSOCK_QUEUE_TX);
 			if (virtq_kicks_on(tx))
 				continue;
-			break;
+			return;
 		}
 		if (r > 0 && handle_packet(vs, &chain) < 0)
 			r = -EPROTO;
@@ -354,7 +358,7 @@ static void serve_tx(struct vsock *vs)
 	virtio_device_publish(&vs->dev, VSOCK_QUEUE_TX);
 	if (r < 0)
 		virtio_device_queue_broken(&vs->dev, VSOCK_QUEUE_TX);
-	else if (r > 0 && !vs->tx_waits)
+	else if (!vs->tx_waits)
 		virtio_device_rekick(&vs->dev, VSOCK_QUEUE_TX);
 }
 
