@@ -33,8 +33,10 @@
  *
  * A guest that comes from a saved machine believes in connections of which nothing is left here. It
  * is told by the one event there is (5.10.6.7), as soon as it offers a buffer for it, and closes
- * them. Until then packets for them are answered by resets, as always, and the ports of
- * new connections are taken from elsewhere, so that none of them is mistaken for an old one.
+ * all it has, without a word to us. So nothing is sent or taken until it has: a connection that is
+ * made before would be closed with the old ones. The sign is that the driver offers the buffer of
+ * the event again. The ports of new connections are taken from elsewhere, so that none of them is
+ * mistaken for an old one.
  */
 #include "virtio/vsock_internal.h"
 
@@ -232,7 +234,7 @@ void vsock_flush(struct vsock *vs)
 	struct virtq *rx = virtio_queue(&vs->dev, VSOCK_QUEUE_RX);
 	int r, looks = 0;
 
-	if (!rx->started || rx->broken)
+	if (!rx->started || rx->broken || vs->event != VSOCK_EVENT_NONE)
 		return;
 	virtq_kicks_off(rx);
 	do {
@@ -384,17 +386,35 @@ static int put_event(struct virtio_device *dev)
 	return 1;
 }
 
+/* Looks for the buffer that the driver gives back; whatever is there already does not count. */
+static void await_driver(struct vsock *vs)
+{
+	struct virtq *vq = virtio_queue(&vs->dev, VSOCK_QUEUE_EVENT);
+
+	if (virtq_driver_index(vq) == vs->event_index && !virtq_kick_past(vq, vs->event_index))
+		return;
+	vs->event = VSOCK_EVENT_NONE;
+	virtio_device_rekick(&vs->dev, VSOCK_QUEUE_TX);
+}
+
 /* A buffer that comes between the look and the request for a kick is found by the second look. */
 static void send_event(struct vsock *vs)
 {
-	int r = put_event(&vs->dev);
+	struct virtq *vq = virtio_queue(&vs->dev, VSOCK_QUEUE_EVENT);
+	int r;
 
-	if (r == 0 && virtq_kicks_on(virtio_queue(&vs->dev, VSOCK_QUEUE_EVENT)))
+	vs->event_index = virtq_driver_index(vq);
+	r = put_event(&vs->dev);
+	if (r == 0 && virtq_kicks_on(vq)) {
+		vs->event_index = virtq_driver_index(vq);
 		r = put_event(&vs->dev);
-	if (r > 0)
-		vs->event_due = false;
-	else if (r < 0)
+	}
+	if (r < 0)
 		virtio_device_queue_broken(&vs->dev, VSOCK_QUEUE_EVENT);
+	if (r <= 0)
+		return;
+	vs->event = VSOCK_EVENT_SENT;
+	await_driver(vs);
 }
 
 static void vsock_restored(struct virtio_device *dev)
@@ -404,7 +424,7 @@ static void vsock_restored(struct virtio_device *dev)
 	/* When there is no randomness the old ports are as good as any. */
 	if (getrandom(&vs->next_port, sizeof(vs->next_port), 0) < 0)
 		vs->next_port += VSOCK_CONNS_MAX;
-	vs->event_due = true;
+	vs->event = VSOCK_EVENT_DUE;
 	virtio_device_kick(dev, VSOCK_QUEUE_EVENT);
 }
 
@@ -412,10 +432,14 @@ static void vsock_kick(struct virtio_device *dev, unsigned int queue)
 {
 	struct vsock *vs = container_of(dev, struct vsock, dev);
 
+	if (queue == VSOCK_QUEUE_EVENT && vs->event == VSOCK_EVENT_SENT)
+		await_driver(vs);
+	if (queue == VSOCK_QUEUE_EVENT && vs->event == VSOCK_EVENT_DUE)
+		send_event(vs);
+	if (vs->event != VSOCK_EVENT_NONE)
+		return;
 	if (queue == VSOCK_QUEUE_TX && !vs->tx_waits)
 		serve_tx(vs);
-	if (queue == VSOCK_QUEUE_EVENT && vs->event_due)
-		send_event(vs);
 	vsock_flush(vs);
 }
 
@@ -434,7 +458,7 @@ static void vsock_queue_stopped(struct virtio_device *dev, unsigned int queue)
 	}
 	vs->n_resets = 0;
 	vs->tx_waits = false;
-	vs->event_due = false;
+	vs->event = VSOCK_EVENT_NONE;
 }
 
 /* --- Life. */

@@ -90,6 +90,13 @@ struct vsock_conn {
 	bool write_shut;
 };
 
+/* The event that tells a guest from a saved machine to close its connections. */
+enum vsock_event {
+	VSOCK_EVENT_NONE,
+	VSOCK_EVENT_DUE,  /* there was no buffer for it yet */
+	VSOCK_EVENT_SENT, /* the driver has not dealt with it yet */
+};
+
 LIST_HEAD(vsock_conn_list, vsock_conn);
 TAILQ_HEAD(vsock_ready_list, vsock_conn);
 
@@ -130,7 +137,8 @@ struct vsock {
 	unsigned int n_resets;
 	bool tx_waits; /* packets of the guest wait for room in resets */
 	/* The guest does not know yet that its connections are gone. */
-	bool event_due;
+	enum vsock_event event;
+	uint16_t event_index; /* the driver's index of the event queue when it was sent */
 	uint32_t next_port;
 	struct vsock_batch batch;
 };

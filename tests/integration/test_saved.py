@@ -9,7 +9,7 @@ import pytest
 
 from vmm import Disks, Vmm, is_sparse
 
-pytestmark = pytest.mark.kvm
+pytestmark = [pytest.mark.lab, pytest.mark.kvm]
 
 # A counter in the guest that never stands still.
 COUNTER = "while :; do i=$((i + 1)); echo $i >/tmp/count.new; mv /tmp/count.new /tmp/count; done"

@@ -517,7 +517,7 @@ static void guest_get(struct guest *g)
  */
 static void test_last_words(void **state)
 {
-	struct vsock_config vc = {.guest_cid = 3, .dir_fd = -1};
+	struct vsock_config vc = {.guest_cid = 3, .offers_fd = -1};
 	int dir = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC), client;
 	int idle_kick = eventfd(0, EFD_CLOEXEC);
 	struct vhost_user_vring_state s;
