@@ -52,6 +52,7 @@ struct session {
 	struct ev client_ev, agent_ev;
 	struct buf to_agent, to_client;
 	bool agent_done; /* nothing more comes from the agent */
+	struct timer lost_timer;
 	/* Finds frames in the agent's byte stream for the log. */
 	struct {
 		uint8_t header[FRAME_HEADER_LEN];
@@ -114,6 +115,8 @@ void monitor_ready(struct monitor *m);
 void monitor_ended(struct monitor *m, int status);
 /* Booting has gone wrong for the reason given. */
 void monitor_boot_failed(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
+/* Why the sandbox ended, in words. */
+const char *monitor_end_text(const struct monitor *m);
 /* A system line in exec.log. */
 void monitor_note(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 
