@@ -1,0 +1,234 @@
+"""msb-vmm without a monitor: a machine whose descriptors the test holds.
+
+    with Vmm(folder) as vmm:
+        vmm.boot()
+        assert vmm.exec("echo", "hello").out == b"hello\n"
+        vmm.shutdown()
+        assert vmm.wait() == 0 and vmm.events()[-1] == "end reboot"
+
+The test plays the monitor: it answers the agent's call home and talks to the agent in the frames of
+docs/protocol.md. MSB_TEST_MACHINE in the environment names the machine (qemu if absent).
+"""
+import io
+import json
+import os
+import socket
+import struct
+import subprocess
+import tarfile
+import tempfile
+
+import harness
+import oci
+from harness import LIMIT, Result
+
+LIB = os.path.join(os.path.dirname(os.path.dirname(harness.MSB)), "lib")
+MACHINE = os.environ.get("MSB_TEST_MACHINE", "qemu")
+AGENT_PORT = 1024
+
+REQUEST, RESULT, EVENT, STDIN, STDOUT, STDERR = range(1, 7)
+EOF = 1
+
+HEADER = struct.Struct("<IBBH")
+
+
+def make_image(path):
+    """An EROFS image with busybox; no msb is needed for it."""
+    with tempfile.TemporaryDirectory() as root:
+        with tarfile.open(fileobj=io.BytesIO(oci.busybox_tar().bytes())) as tar:
+            tar.extractall(root)
+        subprocess.run(["mkfs.erofs", "--all-root", path, root], check=True, capture_output=True)
+    return path
+
+
+class Connection:
+    """A stream of frames."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.sock.settimeout(LIMIT)
+
+    def send(self, kind, payload=b"", flags=0):
+        if isinstance(payload, dict):
+            payload = json.dumps(payload).encode()
+        self.sock.sendall(HEADER.pack(len(payload), kind, flags, 0) + payload)
+
+    def read(self, n):
+        data = b""
+        while len(data) < n:
+            part = self.sock.recv(n - len(data))
+            assert part, "end of file inside a conversation"
+            data += part
+        return data
+
+    def receive(self):
+        """Kind and payload of the next frame; JSON is decoded."""
+        length, kind, _, _ = HEADER.unpack(self.read(HEADER.size))
+        payload = self.read(length)
+        return kind, json.loads(payload) if kind in (REQUEST, RESULT, EVENT) else payload
+
+    def result(self):
+        kind, payload = self.receive()
+        assert kind == RESULT, payload
+        return payload
+
+    def close(self):
+        self.sock.close()
+
+
+class Vmm:
+    """A machine: kernel and agent of the build, a busybox image, a writable disk, no network.
+
+    `wrapper` are words in front of the command (strace). `extra` are more of its arguments.
+    """
+
+    def __init__(self, folder, machine=MACHINE, cpus=1, memory=256, wrapper=(), extra=(), env=None):
+        self.folder = str(folder)
+        self.image = self.path("image.erofs")
+        self.upper = self.path("upper.ext4")
+        if not os.path.exists(self.image):
+            make_image(self.image)
+        if not os.path.exists(self.upper):
+            # Only cp leaves the holes of the 4 GiB alone.
+            subprocess.run(["cp", os.path.join(LIB, "upper.ext4"), self.upper], check=True)
+        self.offers, offers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.offers.settimeout(LIMIT)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.path("vsock.sock"))
+        listener.listen()
+        self.events_fd, events = os.pipe()
+        fds = {name: os.open(os.path.join(LIB, file), os.O_RDONLY)
+               for name, file in (("kernel", "vmlinux"), ("initrd", "initramfs.cpio"))}
+        fds["image"] = os.open(self.image, os.O_RDONLY)
+        fds["upper"] = os.open(self.upper, os.O_RDWR)
+        fds["console"] = os.open(self.path("console"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        argv = [*wrapper, os.path.join(LIB, "msb-vmm"), f"--machine={machine}", f"--cpus={cpus}",
+                f"--memory={memory}", f"--kernel={fds['kernel']}", f"--initrd={fds['initrd']}",
+                f"--disk=ro,serial=image,fd={fds['image']}",
+                f"--disk=rw,serial=upper,fd={fds['upper']}",
+                f"--vsock={listener.fileno()},{offers.fileno()}", "--rng",
+                f"--console={fds['console']}", f"--events={events}", *extra]
+        keep = [*fds.values(), listener.fileno(), offers.fileno(), events]
+        self.process = subprocess.Popen(argv, pass_fds=keep, env={**os.environ, **(env or {})},
+                                        stdin=subprocess.DEVNULL)
+        for fd in (*fds.values(), events):
+            os.close(fd)
+        listener.close()
+        offers.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.offers.close()
+        os.close(self.events_fd)
+        os.unlink(self.path("vsock.sock"))
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    # --- what msb-vmm says ---------------------------------------------------------------------
+
+    def next_offer(self):
+        """Port and socket of the next connection that the guest makes to the host."""
+        data, fds, _, _ = socket.recv_fds(self.offers, 16, 4)
+        assert len(data) == 4 and len(fds) == 1, (data, fds)
+        sock = socket.socket(fileno=fds[0])
+        return struct.unpack("=I", data)[0], sock
+
+    def pid(self):
+        """The process, whatever wrapper there may be between it and us."""
+        return (harness.below(self.process.pid, "msb-vmm") or [self.process.pid])[0]
+
+    def wait(self):
+        """Its exit status, when it has ended by itself."""
+        return self.process.wait(LIMIT)
+
+    def events(self):
+        """What it has reported, line by line; only after its end."""
+        lines = b""
+        while data := os.read(self.events_fd, 65536):
+            lines += data
+        return lines.decode().splitlines()
+
+    def console(self):
+        with open(self.path("console"), encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    # --- the agent -----------------------------------------------------------------------------
+
+    def boot(self, **config):
+        """Answers the agent's call home; returns its report when the guest is ready."""
+        port, sock = self.next_offer()
+        assert port == AGENT_PORT
+        call = Connection(sock)
+        kind, hello = call.receive()
+        assert kind == REQUEST and hello["op"] == "hello"
+        call.send(EVENT, {"image_disk": "/dev/vda", "upper_disk": "/dev/vdb", "hostname": "vmm",
+                          "env": [], **config})
+        report = call.result()
+        call.close()
+        assert report["ok"], report
+        return report
+
+    def connect(self, port=AGENT_PORT):
+        """A connection to a port in the guest on which somebody listens."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(LIMIT)
+        sock.connect(self.path("vsock.sock"))
+        sock.sendall(b"CONNECT %d\n" % port)
+        answer = b""
+        while not answer.endswith(b"\n"):
+            byte = sock.recv(1)
+            assert byte, "nobody listens in the guest"
+            answer += byte
+        assert answer.startswith(b"OK "), answer
+        return sock
+
+    def request(self, **request):
+        """The agent's result for a request that is answered at once."""
+        connection = Connection(self.connect())
+        connection.send(REQUEST, request)
+        result = connection.result()
+        connection.close()
+        return result
+
+    def start(self, *argv, stdin=False):
+        """Starts a program; its conversation, behind the event that says so."""
+        connection = Connection(self.connect())
+        connection.send(REQUEST, {"op": "exec", "argv": argv, "env": [], "tty": False,
+                                  "stdin": stdin})
+        kind, started = connection.receive()
+        assert kind == EVENT and started["event"] == "started", started
+        return connection
+
+    def exec(self, *argv, stdin=b""):
+        """Runs a program to its end."""
+        connection = self.start(*argv, stdin=bool(stdin))
+        for i in range(0, len(stdin), 65536):
+            connection.send(STDIN, stdin[i:i + 65536])
+        if stdin:
+            connection.send(STDIN, flags=EOF)
+        return self.finish(connection, argv)
+
+    def finish(self, connection, argv=()):
+        """Reads a program's output to its end."""
+        output = {STDOUT: b"", STDERR: b""}
+        while True:
+            kind, payload = connection.receive()
+            if kind == RESULT:
+                break
+            output[kind] += payload
+        connection.close()
+        assert payload["ok"], payload
+        return Result(argv, payload["exit_code"], output[STDOUT], output[STDERR])
+
+    def shell(self, script):
+        return self.exec("/bin/sh", "-c", script)
+
+    def shutdown(self):
+        """Asks the guest to end; msb-vmm follows it."""
+        assert self.request(op="shutdown", grace_ms=1000)["ok"]
