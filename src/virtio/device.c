@@ -39,6 +39,7 @@ struct virtio_device *virtio_device_free(struct virtio_device *dev)
 	return NULL;
 }
 
+/* #syscalls:worker read */
 static void on_kick(struct ev *ev, uint32_t events)
 {
 	struct virtio_queue *q = container_of(ev, struct virtio_queue, kick_ev);
@@ -145,6 +146,7 @@ void virtio_device_queue_broken(struct virtio_device *dev, unsigned int queue)
 	dev->transport->broken(dev->transport_ctx, queue);
 }
 
+/* #syscalls:worker write */
 void virtio_device_rekick(struct virtio_device *dev, unsigned int queue)
 {
 	uint64_t one = 1;

@@ -60,6 +60,7 @@ struct vhost_user {
 
 /* --- Queues. */
 
+/* #syscalls:vhost-user write */
 static void signal_fd(int fd)
 {
 	uint64_t one = 1;
@@ -322,6 +323,7 @@ static int set_vring_kick(struct vhost_user *vu, struct vhost_user_msg *m)
 	return fd < 0 ? -EOPNOTSUPP : ring_try_start(vu, i);
 }
 
+/* #syscalls:vhost-user close fcntl(F_GETFL) fcntl(F_SETFL) */
 static int set_vring_call(struct vhost_user *vu, struct vhost_user_msg *m)
 {
 	struct ring *ring;

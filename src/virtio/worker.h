@@ -18,6 +18,8 @@ struct worker *worker_free(struct worker *w);
  */
 struct loop *worker_loop(struct worker *w);
 
+/* Has the thread run fn(arg) before anything else, whenever it is started. */
+void worker_on_start(struct worker *w, void (*fn)(void *arg), void *arg);
 /* Starts the thread, with all signals blocked. 0 or -errno. */
 int worker_start(struct worker *w);
 /*

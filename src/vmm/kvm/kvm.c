@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "virtio/balloon.h"
 #include "vmm/console.h"
+#include "vmm/jail.h"
 #include "vmm/kvm/boot_cpu.h"
 #include "vmm/kvm/cpuid.h"
 #include "vmm/kvm/kvm_internal.h"
@@ -48,6 +49,7 @@
 
 static struct machine *kvm_free(struct machine *m);
 
+/* #syscalls:kvm write */
 static void signal_fd(int fd)
 {
 	uint64_t one = 1;
@@ -121,6 +123,7 @@ static int kvm_pause(struct machine *base)
 	return 0;
 }
 
+/* #syscalls?:kvm ioctl(KVM_KVMCLOCK_CTRL) -- a machine that was paused */
 static int kvm_resume(struct machine *base)
 {
 	struct kvm_machine *m = container_of(base, struct kvm_machine, m);
@@ -237,6 +240,7 @@ static void stop_vcpus(struct kvm_machine *m)
 		vcpu_join(&m->vcpus[i]);
 }
 
+/* #syscalls:kvm read */
 static void on_wake(struct ev *ev, uint32_t events)
 {
 	struct kvm_machine *m = container_of(ev, struct kvm_machine, wake_ev);
@@ -288,7 +292,9 @@ static int attach_device(struct kvm_machine *m, struct virtio_device *dev, struc
 		virtio_device_free(dev);
 		return err_sys(e, errno, "cannot make an event descriptor");
 	}
-	r = vm_attach_irq(&m->vm, device_irq(index), irq_fd);
+	r = jail_device(dev, JAIL_MMIO);
+	if (r == 0)
+		r = vm_attach_irq(&m->vm, device_irq(index), irq_fd);
 	t = virtio_mmio_new(dev, &m->vm.ram.mem, irq_fd);
 	if (!t)
 		return err_sys(e, errno, "cannot set up device %u", index);
@@ -299,7 +305,10 @@ static int attach_device(struct kvm_machine *m, struct virtio_device *dev, struc
 	return r < 0 ? err_sys(e, -r, "KVM does not take the events of device %u", index) : 0;
 }
 
-/* For the balloon: the contents go, the mapping stays. */
+/*
+ * For the balloon: the contents go, the mapping stays.
+ * #syscalls:balloon madvise(MADV_DONTNEED)
+ */
 static void discard(void *ctx, void *host, size_t len)
 {
 	madvise(host, len, MADV_DONTNEED);
@@ -396,7 +405,10 @@ static int start_threads(struct kvm_machine *m, struct err *e)
 		if (r == 0)
 			m->n_busy++;
 	}
-	return r < 0 ? err_sys(e, -r, "cannot start the machine's threads") : 0;
+	if (r < 0)
+		return err_sys(e, -r, "cannot start the machine's threads");
+	r = jail_thread(JAIL_MAIN_KVM);
+	return r < 0 ? err_sys(e, -r, "cannot confine the main thread") : 0;
 }
 
 static int set_up_events(struct kvm_machine *m, const struct machine_spec *spec, struct err *e)
@@ -448,6 +460,8 @@ static int set_up(struct kvm_machine *m, struct machine_spec *spec, struct err *
 	if ((spec->load_fd >= 0 ? set_up_saved(m, spec, e) : set_up_new(m, spec, e)) < 0)
 		return -1;
 	vcpu_install_signal();
+	if (jail_process(e) < 0)
+		return -1;
 	return start_threads(m, e);
 }
 
@@ -471,6 +485,7 @@ static struct machine *kvm_start(struct loop *loop, struct machine_spec *spec, s
 	return r < 0 ? kvm_free(&m->m) : &m->m;
 }
 
+/* #syscalls:kvm close munmap */
 static struct machine *kvm_free(struct machine *base)
 {
 	struct kvm_machine *m = container_of(base, struct kvm_machine, m);

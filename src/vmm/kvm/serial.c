@@ -9,7 +9,10 @@
 #define MCR_MASK   0x1f
 #define IER_MASK   0x0f
 
-/* Waits for a slow reader, which then slows the guest down, as a real line would. */
+/*
+ * Waits for a slow reader, which then slows the guest down, as a real line would.
+ * #syscalls:vcpu write
+ */
 static void write_out(struct serial *s, const char *p, size_t n)
 {
 	while (n && s->out_fd >= 0) {
