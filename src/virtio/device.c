@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtio/device.h"
 
-#include "base/io.h"
-
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,9 +67,7 @@ int virtio_device_start_queue(struct virtio_device *dev, unsigned int queue,
 	if (r == 0 && kick_fd >= 0) {
 		q->kick_ev.fd = kick_fd;
 		q->kick_ev.fn = on_kick;
-		r = fd_set_nonblock(kick_fd, true);
-		if (r == 0)
-			r = loop_add(worker_loop(dev->worker), &q->kick_ev, EPOLLIN);
+		r = loop_add(worker_loop(dev->worker), &q->kick_ev, EPOLLIN);
 	}
 	if (r < 0) {
 		q->kick_ev.fd = -1;

@@ -102,7 +102,7 @@ void virtio_device_release(struct virtio_device *dev);
 /* --- For transports. */
 
 /*
- * Starts a queue: `kick_fd` is an eventfd (made non-blocking here, not owned) or -1 when the
+ * Starts a queue: `kick_fd` is a non-blocking eventfd (not owned) or -1 when the
  * transport calls virtio_device_kick itself. 0 or -errno.
  */
 int virtio_device_start_queue(struct virtio_device *dev, unsigned int queue,

@@ -320,7 +320,10 @@ static int set_vring_kick(struct vhost_user *vu, struct vhost_user_msg *m)
 	close_fd(&ring->kick_fd);
 	ring->kick_fd = fd;
 	/* Queues without a kick descriptor would have to be polled; nobody asks for that. */
-	return fd < 0 ? -EOPNOTSUPP : ring_try_start(vu, i);
+	if (fd < 0)
+		return -EOPNOTSUPP;
+	r = fd_set_nonblock(fd, true);
+	return r < 0 ? r : ring_try_start(vu, i);
 }
 
 /* #syscalls:vhost-user close fcntl(F_GETFL) fcntl(F_SETFL) */

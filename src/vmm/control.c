@@ -12,7 +12,10 @@
 #define COMMAND_MAX 64
 #define ANSWER_MAX  512
 
-/* Receives a command as text and its descriptor, or -1. False at the end. */
+/*
+ * Receives a command as text and its descriptor, or -1. False at the end.
+ * #syscalls?:main recvmsg sendto close -- a command on the control socket
+ */
 static bool receive(int fd, char text[COMMAND_MAX], int *ret_fd)
 {
 	union {

@@ -24,7 +24,12 @@ static int load_error(const char *what, int error, struct err *e)
 	return err_sys(e, error, "the %s cannot be loaded", what);
 }
 
-/* --- Saving. */
+/*
+ * --- Saving.
+ *
+ * #syscalls?:kvm ioctl(KVM_GET_IRQCHIP) ioctl(KVM_GET_PIT2) -- the machine is saved
+ * #syscalls?:kvm ioctl(KVM_GET_CLOCK) write -- the machine is saved
+ */
 
 static int save_vm(const struct vm *vm, struct buf *records, struct err *e)
 {

@@ -82,6 +82,7 @@ static int write_ram(int fd, uint64_t offset, const struct ram *ram)
 		       : 0;
 }
 
+/* #syscalls?:kvm ftruncate pwrite64 -- the machine is saved */
 int saved_write(int fd, const struct buf *records, const struct ram *ram, unsigned int n_vcpus,
 		unsigned int n_devices, struct err *e)
 {
