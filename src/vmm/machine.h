@@ -25,6 +25,7 @@ struct machine_spec {
 	int kernel_fd;  /* an ELF vmlinux; for kvm also a bzImage or an ELF with a PVH entry */
 	int initrd_fd;  /* -1: none */
 	int console_fd; /* gets the guest's serial output; -1: nobody does */
+	bool pit;       /* kvm: with an interval timer, for kernels that calibrate by it */
 	int load_fd;    /* a saved machine to go on with, instead of booting a kernel; -1: none */
 	const char *cmdline; /* added to the kernel's command line; NULL: nothing */
 	const char *qemu;    /* path of the emulator; NULL: found in $PATH */

@@ -163,6 +163,7 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 		.initrd_fd = o->initrd_fd,
 		.console_fd = o->console_fd,
 		.load_fd = o->load_fd,
+		.pit = o->pit,
 		.cmdline = o->cmdline,
 		.qemu = o->qemu,
 		.tsc = *tsc,

@@ -34,6 +34,7 @@ const char options_usage[] =
 	"  --vsock=LISTENFD,OFFERSFD[,cid=N]\n"
 	"                            sockets between host and guest; '-' for no descriptor\n"
 	"  --rng                     entropy for the guest\n"
+	"  --pit                     kvm: an interval timer, for kernels other than ours\n"
 	"  --console=FD              gets the guest's serial output\n"
 	"  --events=FD               gets a line per event\n"
 	"  --load=FD                 go on with a saved machine instead of booting a kernel\n"
@@ -236,6 +237,10 @@ static int parse_one(struct options *o, const char *arg, struct err *e)
 	}
 	if (str_eq(arg, "--rng")) {
 		o->rng = true;
+		return 0;
+	}
+	if (str_eq(arg, "--pit")) {
+		o->pit = true;
 		return 0;
 	}
 	if (!str_starts_with(arg, "--"))

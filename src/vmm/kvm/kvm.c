@@ -431,26 +431,42 @@ static int set_up_events(struct kvm_machine *m, const struct machine_spec *spec,
 /* A machine of the spec's size, to boot a kernel. */
 static int set_up_new(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
 {
-	if (vm_create(&m->vm, (uint64_t)spec->memory_mib * MIB, -1, 0, e) < 0 ||
-	    set_up_events(m, spec, e) < 0 || make_vcpus(m, spec->cpus, e) < 0 ||
-	    attach_devices(m, spec, e) < 0)
+	struct vm_config config = {
+		.ram_size = (uint64_t)spec->memory_mib * MIB,
+		.ram_fd = -1,
+		.pit = spec->pit,
+	};
+
+	if (vm_create(&m->vm, &config, e) < 0 || set_up_events(m, spec, e) < 0 ||
+	    make_vcpus(m, spec->cpus, e) < 0 || attach_devices(m, spec, e) < 0)
 		return -1;
 	return boot(m, spec, e);
 }
 
 /* One of the saved machine's size, to go on where that was. */
+static int set_up_from(struct kvm_machine *m, struct machine_spec *spec, const struct saved *s,
+		       struct err *e)
+{
+	struct vm_config config = {
+		.ram_size = s->head.ram_size,
+		.ram_fd = spec->load_fd,
+		.ram_offset = s->head.ram_offset,
+		.pit = s->head.pit,
+	};
+
+	if (vm_create(&m->vm, &config, e) < 0 || set_up_events(m, spec, e) < 0 ||
+	    make_vcpus(m, s->head.n_vcpus, e) < 0 || attach_devices(m, spec, e) < 0)
+		return -1;
+	return machine_state_load(m, s, e);
+}
+
 static int set_up_saved(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
 {
 	struct saved s;
 	int r = saved_open(&s, spec->load_fd, e);
 
-	if (r == 0 &&
-	    (vm_create(&m->vm, s.head.ram_size, spec->load_fd, s.head.ram_offset, e) < 0 ||
-	     set_up_events(m, spec, e) < 0 || make_vcpus(m, s.head.n_vcpus, e) < 0 ||
-	     attach_devices(m, spec, e) < 0))
-		r = -1;
 	if (r == 0)
-		r = machine_state_load(m, &s, e);
+		r = set_up_from(m, spec, &s, e);
 	saved_release(&s);
 	return r;
 }

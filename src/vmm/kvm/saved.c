@@ -83,17 +83,17 @@ static int write_ram(int fd, uint64_t offset, const struct ram *ram)
 }
 
 /* #syscalls?:kvm ftruncate pwrite64 -- the machine is saved */
-int saved_write(int fd, const struct buf *records, const struct ram *ram, unsigned int n_vcpus,
-		unsigned int n_devices, struct err *e)
+int saved_write(int fd, const struct buf *records, const struct saved_machine *m, struct err *e)
 {
 	struct saved_header h = {
 		.magic = MAGIC,
 		.version = VERSION,
 		.records_size = buf_len(records),
 		.ram_offset = ALIGN_UP(sizeof(h) + buf_len(records), RAM_ALIGN),
-		.ram_size = ram->size,
-		.n_vcpus = n_vcpus,
-		.n_devices = n_devices,
+		.ram_size = m->ram->size,
+		.n_vcpus = m->n_vcpus,
+		.n_devices = m->n_devices,
+		.pit = m->pit,
 	};
 	int r;
 
@@ -101,7 +101,7 @@ int saved_write(int fd, const struct buf *records, const struct ram *ram, unsign
 	h.crc = crc32c(h.crc, buf_data(records), buf_len(records));
 	if (ftruncate(fd, (off_t)(h.ram_offset + h.ram_size)) < 0)
 		return err_sys(e, errno, "the machine cannot be saved");
-	r = write_ram(fd, h.ram_offset, ram);
+	r = write_ram(fd, h.ram_offset, m->ram);
 	if (r == 0)
 		r = pwrite_full(fd, buf_data(records), buf_len(records), sizeof(h));
 	/* Last, so that a file that was not finished is none. */
@@ -128,7 +128,7 @@ static int check_header(const struct saved_header *h, int fd, struct err *e)
 	    h->ram_offset < sizeof(*h) + h->records_size || h->ram_size == 0 ||
 	    h->ram_size % CHUNK || h->ram_size > (uint64_t)st.st_size ||
 	    h->ram_offset > (uint64_t)st.st_size - h->ram_size || h->n_vcpus == 0 ||
-	    h->n_vcpus > VCPUS_MAX || h->n_devices > DEVICES_MAX)
+	    h->n_vcpus > VCPUS_MAX || h->n_devices > DEVICES_MAX || h->pit > 1)
 		return err_set(e, ERR_CORRUPT, "the saved machine is damaged");
 	return 0;
 }
