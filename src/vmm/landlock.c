@@ -51,6 +51,8 @@ int landlock_new(unsigned int what)
 	if (abi >= ABI_SCOPED)
 		set.scoped = (what & LANDLOCK_DENY_UNIX ? SCOPE_UNIX : 0) |
 			     (what & LANDLOCK_DENY_SIGNALS ? SCOPE_SIGNAL : 0);
+	if (!set.fs && !set.net && !set.scoped)
+		return -EOPNOTSUPP;
 	/* Older kernels take the longer structure as long as what they do not know is zero. */
 	fd = syscall(SYS_landlock_create_ruleset, &set, sizeof(set), 0);
 	return fd < 0 ? -errno : (int)fd;
