@@ -13,7 +13,10 @@
 #define ACCEPT_BUDGET 16
 #define LISTEN_RETRY  (100 * NSEC_PER_MSEC)
 
-/* #syscalls:vsock socketpair(AF_UNIX) sendmsg close */
+/*
+ * The only type of socket pair: one of datagrams could send to any such socket by its name.
+ * #syscalls:vsock socketpair(AF_UNIX,SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK) sendmsg close
+ */
 int vsock_offer(struct vsock *vs, uint32_t port)
 {
 	struct vsock_offer offer = {.port = port};

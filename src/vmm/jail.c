@@ -62,7 +62,7 @@ static int restrict_self(unsigned int what, struct err *e)
 	int r = landlock_new(what);
 
 	if (r == -ENOSYS || r == -EOPNOTSUPP) {
-		log_debug("this kernel has no Landlock");
+		log_debug("this kernel has no Landlock, or an old one");
 		return 0;
 	}
 	if (r >= 0)

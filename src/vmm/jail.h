@@ -9,6 +9,7 @@
  *     and no network by name, no debugger.
  *  3. jail_thread, on every thread before it does anything for the guest, and on the main thread
  *     when all others exist: only the system calls that its kind needs. Any other ends the process.
+ *     To start another thread, or to start one again, is not possible any more.
  *
  * What a kind of thread may call is declared where the calls are made (#syscalls, see tools/mkjail)
  * and put together at build time.

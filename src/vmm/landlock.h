@@ -2,7 +2,7 @@
 /*
  * Landlock (landlock(7)): a thread gives up access for itself and for what it starts from then on.
  * Descriptors that are open already are not touched. What a kernel is too old for is left out; one
- * without Landlock gives -ENOSYS or -EOPNOTSUPP.
+ * that can do nothing of what is asked for gives -ENOSYS or -EOPNOTSUPP.
  */
 #pragma once
 

@@ -10,7 +10,10 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+
+#define SOCKET_TYPE_MASK 0xf /* the rest are flags */
 
 /* Its libraries and firmware. What a system does not have is passed over. */
 static const char *const readable[] = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache"};
@@ -80,6 +83,12 @@ static int confine_calls(void)
 		DENY(keyctl),
 		DENY(add_key),
 		DENY(request_key),
+		/* A pair of datagram sockets can send to others by their name. */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socketpair, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SOCKET_TYPE_MASK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_DGRAM, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {ARRAY_SIZE(code), (struct sock_filter *)code};

@@ -1,6 +1,7 @@
 """msb-vmm under strace: its threads make the system calls that are declared, and no others."""
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -11,7 +12,7 @@ import pytest
 
 from vmm import MACHINE, Vmm
 
-SOURCES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TRANSPORT = {"qemu": "vhost_user", "kvm": "mmio"}[MACHINE]
 # Kinds of threads by the names of the threads.
 DEVICES = ["blk", "vsock", "rng"] + (["balloon"] if MACHINE == "kvm" else [])
@@ -25,16 +26,18 @@ THREAD = re.compile(r"CLONE_THREAD.* = (\d+)$")
 NAME = re.compile(r'PR_SET_NAME, "(\w+)"')
 
 
-def declared():
-    """What tools/mkjail makes the filters of."""
-    with open(os.path.join(SOURCES, "src/vmm/meson.build"), encoding="utf-8") as f:
-        assert "tools/mkjail" in f.read()
-    sources = [os.path.join(folder, name) for part in ("base", "virtio", "vmm")
-               for folder, _, names in os.walk(os.path.join(SOURCES, "src", part))
-               for name in names if name.endswith(".c") or name == "jail.h"]
-    out = subprocess.run([os.path.join(SOURCES, "tools/mkjail"), "--json", *sorted(sources)],
-                         check=True, capture_output=True)
-    return json.loads(out.stdout)
+def mkjail(option, *sources):
+    return subprocess.run([os.path.join(ROOT, "tools/mkjail"), option, *map(str, sources)],
+                          capture_output=True, text=True, check=False)
+
+
+def lists(option):
+    """What tools/mkjail makes of the program's sources."""
+    sources = [path for part in ("base", "virtio", "vmm")
+               for path in sorted(pathlib.Path(ROOT, "src", part).rglob("*.c"))]
+    r = mkjail(option, os.path.join(ROOT, "src/vmm/jail.h"), *sources)
+    assert r.returncode == 0, r.stderr
+    return r.stdout
 
 
 def read_thread(path, kind, calls):
@@ -70,10 +73,10 @@ def matches(entry, call, rest):
     """Does a declaration allow the call?"""
     if entry["name"] != call:
         return False
-    if entry["value"] is None:
-        return True
-    argument = re.split(r", |\)", rest)[entry["argument"]].split("|")
-    return (entry["value"] in argument) != entry["inverted"]
+    given = [set(text.split("|")) for text in re.split(r", |\)", rest)]
+    if entry["inverted"]:
+        return not any(value in given[i] for i, value in entry["arguments"])
+    return all(set(value.split("|")) == given[i] for i, value in entry["arguments"])
 
 
 def exercise(vmm):
@@ -102,7 +105,7 @@ def seen(tmp_path_factory):
         folder = tmp_path_factory.mktemp("jail")
         # Without MSB_DEBUG strace may not read the names of the threads. QEMU goes untraced.
         with Vmm(folder, cpus=2, env={"MSB_DEBUG": "1"},
-                 wrapper=["strace", "-ff", "-b", "execve", "-o", str(folder / "trace"), "--"]) as vmm:
+                 wrapper=["strace", "-ff", "-b", "execve", "-o", f"{folder}/trace", "--"]) as vmm:
             if stop:
                 vmm.next_offer()
                 pid = vmm.pid()
@@ -125,10 +128,57 @@ def test_every_thread_is_confined(seen):
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS.values())))
 def test_declared_calls(seen, kind):
-    entries = declared()[kind]
+    entries = json.loads(lists("--json"))[kind]
     unknown = {f"{call}({rest}" for call, rest in seen[kind]
                if not any(matches(entry, call, rest) for entry in entries)}
     assert not unknown
     unused = [entry["text"] for entry in entries if not entry["maybe"]
               and not any(matches(entry, call, rest) for call, rest in seen[kind])]
     assert not unused
+
+
+# --- tools/mkjail ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declaration, complaint", [
+    ("#syscalls:x openat", "no thread may call openat"),
+    ("#syscalls:x socket", "no thread may call socket"),
+    ("#syscalls:x clone3", "no thread may call clone3"),
+    ("#syscalls?:x execve -- sometimes", "no thread may call execve"),
+    ("#syscalls:x ioctl", "ioctl is declared with conditions on 1 arguments"),
+    ("#syscalls:x socketpair(AF_UNIX)", "socketpair is declared with conditions on 2 arguments"),
+    ("#syscalls:x read(3)", "read is declared with conditions on 0 arguments"),
+    ("#syscalls:x mmap(!PROT_EXEC) mmap(PROT_READ)", "do not go together"),
+    ("#syscalls:x read, write", "'read,' is no system call"),
+    ("#syscalls?:x read", "a reason belongs to #syscalls?"),
+    ("#syscalls:x read -- because", "a reason belongs to #syscalls?"),
+    ("#syscalls: read", "malformed declaration"),
+    ("#syscalls:x read */ int /* #syscalls:y write", "is no system call"),
+    ("#syscalls:y read", "nothing is declared for 'x'"),
+    ("#syscalls:x read\n * #syscalls:y read", "no kind of thread names y"),
+])
+def test_refused_declarations(tmp_path, declaration, complaint):
+    source = tmp_path / "source.c"
+    source.write_text(f"\tJAIL_KIND, /* #union: x */\n/*\n * {declaration}\n */\n")
+    r = mkjail(f"--header={tmp_path / 'out.h'}", source)
+    assert r.returncode == 1 and complaint in r.stderr
+    assert not (tmp_path / "out.h").exists()
+
+
+def test_union(tmp_path):
+    """Each call once; in the order of the tags; sure if one part makes it for sure."""
+    source = tmp_path / "source.c"
+    source.write_text("\tJAIL_ONE,   /* #union: b a */\n"
+                      "\tJAIL_OTHER, /* #union: a */\n"
+                      "/* #syscalls:a read write */\n"
+                      "/* #syscalls?:b write close -- at times */\n")
+    found = json.loads(mkjail("--json", source).stdout)
+    assert [(c["text"], c["maybe"]) for c in found["one"]] == [
+        ("write", False), ("close", True), ("read", False)]
+    assert [c["text"] for c in found["other"]] == ["read", "write"]
+
+
+def test_documentation():
+    """docs/security.md shows the lists as they are."""
+    text = pathlib.Path(ROOT, "docs/security.md").read_text(encoding="utf-8")
+    assert lists("--table") in text

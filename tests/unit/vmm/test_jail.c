@@ -45,7 +45,8 @@ static int outcome(pid_t pid)
 #define ALL     ((1u << JAIL_KIND_COUNT) - 1)
 #define NONE    0u
 
-#define RW ((long)(PROT_READ | PROT_WRITE))
+#define RW     ((long)(PROT_READ | PROT_WRITE))
+#define STREAM (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 
 /* Without harm wherever it is allowed: mostly about a descriptor that is none. */
 static const struct probe {
@@ -75,12 +76,12 @@ static const struct probe {
 	{"sendto", VSOCK, SYS_sendto, {-1}},
 	{"recvfrom", VSOCK, SYS_recvfrom, {-1}},
 	{"shutdown", VSOCK, SYS_shutdown, {-1}},
-	{"socketpair(AF_UNIX)", VSOCK, SYS_socketpair, {AF_UNIX, SOCK_STREAM, 0, 0}},
+	{"socketpair(AF_UNIX)", VSOCK, SYS_socketpair, {AF_UNIX, STREAM, 0, 0}},
 	{"sendmsg", VSOCK | VHOST, SYS_sendmsg, {-1}},
 	{"recvmsg", VHOST, SYS_recvmsg, {-1}},
 	{"lseek", VHOST, SYS_lseek, {-1}},
-	{"fcntl(F_GETFL)", VHOST, SYS_fcntl, {-1, F_GETFL}},
-	{"fcntl(F_SETFL)", VHOST, SYS_fcntl, {-1, F_SETFL}},
+	{"fcntl(F_GETFL)", VHOST | MMIO, SYS_fcntl, {-1, F_GETFL}},
+	{"fcntl(F_SETFL)", VHOST | MMIO, SYS_fcntl, {-1, F_SETFL}},
 	{"madvise(MADV_DONTNEED)", THREADS, SYS_madvise, {0, 0, MADV_DONTNEED}},
 	{"madvise(MADV_DONTFORK)", VHOST, SYS_madvise, {0, 0, MADV_DONTFORK}},
 	{"ioctl(KVM_RUN)", K(VCPU), SYS_ioctl, {-1, (long)KVM_RUN}},
@@ -97,7 +98,8 @@ static const struct probe {
 	{"ioctl(FIONREAD)", NONE, SYS_ioctl, {-1, FIONREAD}},
 	{"fcntl(F_SETOWN)", NONE, SYS_fcntl, {-1, F_SETOWN}},
 	{"fcntl(F_DUPFD)", NONE, SYS_fcntl, {-1, F_DUPFD}},
-	{"socketpair(AF_INET)", NONE, SYS_socketpair, {AF_INET, SOCK_STREAM, 0, 0}},
+	{"socketpair(AF_INET)", NONE, SYS_socketpair, {AF_INET, STREAM, 0, 0}},
+	{"socketpair(SOCK_DGRAM)", NONE, SYS_socketpair, {AF_UNIX, SOCK_DGRAM, 0, 0}},
 	{"socketpair(AF_NETLINK)", NONE, SYS_socketpair, {AF_NETLINK, SOCK_RAW, 0, 0}},
 	{"mmap(PROT_EXEC)", NONE, SYS_mmap, {0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, -1, 0}},
 	{"mmap(RWX)", NONE, SYS_mmap, {0, 4096, RW | PROT_EXEC, MAP_PRIVATE, -1, 0}},
@@ -412,7 +414,7 @@ static void test_qemu(void **state)
 	assert_int_equal(chmod(program, 0700), 0);
 	pid = fork();
 	if (pid == 0) {
-		int fd = open(file, O_RDONLY);
+		int fd = open(file, O_RDONLY), pair[2];
 
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 		MUST(qemu_confine(program, &fd, 1) == 0);
@@ -425,6 +427,8 @@ static void test_qemu(void **state)
 		MUST(denied(openat(AT_FDCWD, xasprintf("%s.new", file), O_CREAT | O_RDWR, 0600)));
 		MUST(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM);
 		MUST(socket(AF_INET, SOCK_DGRAM, 0) < 0 && errno == EPERM);
+		MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) < 0 && errno == EPERM);
+		MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 		MUST(syscall(SYS_io_uring_setup, 1, NULL) < 0 && errno == EPERM);
 		MUST(kill(getppid(), 0) < 0 && errno == EPERM);
 		execl(program, program, NULL);
