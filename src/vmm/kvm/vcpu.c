@@ -44,8 +44,7 @@ static const char *exit_name(uint32_t reason)
 
 /* --- Diagnosis. */
 
-/* #syscalls?:vcpu ioctl(KVM_GET_REGS) ioctl(KVM_GET_SREGS) write -- the guest crashed the machine
- */
+/* #syscalls?:vcpu ioctl(KVM_GET_REGS) ioctl(KVM_GET_SREGS) write -- the guest crashed it */
 static void log_registers(const struct vcpu *v)
 {
 	struct kvm_sregs s;
