@@ -246,6 +246,7 @@ static int start_service(struct agent *a, int listen_fd, const sigset_t *child)
 		return r;
 	server_init(&a->server, a->loop, &a->config);
 	a->server.devpts = a->setup.devpts;
+	a->server.random_fd = a->setup.random;
 	halt_init(&a->halt, &a->server, &a->setup);
 	return server_listen(&a->server, listen_fd);
 }
@@ -263,7 +264,7 @@ static int boot(struct agent *a, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "cannot greet the host");
 	/* While the host prepares its answer. */
-	if (setup_early(e) < 0)
+	if (setup_early(&a->setup, e) < 0)
 		return -1;
 	listen_fd = listen_for_host();
 	if (listen_fd < 0)

@@ -2,6 +2,7 @@
 #include "agent/server.h"
 
 #include "agent/reply.h"
+#include "agent/restored.h"
 #include "agent/session.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -185,6 +186,14 @@ static int op_signal(struct conn *c, json_t *j, struct err *e)
 	return 0;
 }
 
+static int op_restored(struct conn *c, json_t *j, struct err *e)
+{
+	if (restored(j, c->server->random_fd, e) < 0)
+		return -1;
+	conn_ok(c);
+	return 0;
+}
+
 static int op_shutdown(struct conn *c, json_t *j, struct err *e)
 {
 	struct server *s = c->server;
@@ -225,6 +234,8 @@ static void dispatch(struct conn *c, const struct frame *f)
 		r = op_shutdown(c, j, &e);
 	else if (strcmp(op, "ping") == 0)
 		r = op_ping(c);
+	else if (strcmp(op, "restored") == 0)
+		r = op_restored(c, j, &e);
 	else
 		err_set(&e, ERR_UNSUPPORTED, "the agent knows no operation '%.64s'", op);
 	json_decref(j);
@@ -380,6 +391,7 @@ void server_init(struct server *s, struct loop *l, const struct boot_config *con
 		.loop = l,
 		.config = config,
 		.devpts = -1,
+		.random_fd = -1,
 		.listen_fd = -1,
 	};
 }

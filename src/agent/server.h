@@ -33,6 +33,7 @@ struct server {
 	struct loop *loop;
 	const struct boot_config *config; /* borrowed */
 	int devpts;                       /* directory to open terminals in; -1: /dev */
+	int random_fd;                    /* the kernel's random device */
 	shutdown_fn on_shutdown;          /* NULL: such requests are refused */
 	void (*on_childless)(void *ctx);  /* the last child is gone; may be NULL */
 	void *ctx;                        /* for both */

@@ -43,7 +43,7 @@
 
 void setup_init(struct setup *s)
 {
-	*s = (struct setup){.boot_root = -1, .new_root = -1, .devpts = -1};
+	*s = (struct setup){.boot_root = -1, .new_root = -1, .devpts = -1, .random = -1};
 }
 
 /* --- early --------------------------------------------------------------------------------- */
@@ -59,12 +59,15 @@ static int loopback_up(void)
 	return 0;
 }
 
-int setup_early(struct err *e)
+int setup_early(struct setup *s, struct err *e)
 {
 	int r;
 
 	if (mount("dev", "/dev", "devtmpfs", MS_NOSUID, NULL) < 0)
 		return err_sys(e, errno, "cannot mount /dev");
+	s->random = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+	if (s->random < 0)
+		return err_sys(e, errno, "cannot open the random device");
 	r = loopback_up();
 	if (r < 0)
 		return err_sys(e, -r, "cannot bring the loopback interface up");

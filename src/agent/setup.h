@@ -9,15 +9,16 @@ struct setup {
 	int boot_root; /* the initramfs, to come back to for the shutdown */
 	int new_root;  /* the sandbox's root */
 	int devpts;    /* directory of terminals */
+	int random;    /* the kernel's random device */
 };
 
 void setup_init(struct setup *s);
 
 /*
  * What does not depend on the configuration, so that it can be done while the host prepares it:
- * /dev and the loopback interface.
+ * /dev, the random device and the loopback interface.
  */
-int setup_early(struct err *e);
+int setup_early(struct setup *s, struct err *e);
 
 /*
  * Everything else: afterwards "/" is the sandbox's root with all mounts, and the host name, clock

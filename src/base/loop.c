@@ -145,6 +145,7 @@ int loop_run(struct loop *l)
 		if (!l->stop)
 			run_timers(l);
 	}
+	l->stop = false;
 	return 0;
 }
 

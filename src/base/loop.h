@@ -43,6 +43,9 @@ void loop_del(struct loop *l, struct ev *ev);
 void timer_set(struct loop *l, struct timer *t, uint64_t deadline);
 void timer_cancel(struct loop *l, struct timer *t);
 
-/* Handles events until loop_stop. Returns 0, or -errno when waiting fails. */
+/*
+ * Handles events until loop_stop, and can be called again then. Returns 0, or -errno when waiting
+ * fails.
+ */
 int loop_run(struct loop *l);
 void loop_stop(struct loop *l);

@@ -30,13 +30,6 @@ static char *find_qemu(void)
 	return NULL;
 }
 
-/* The host could do it; the other half is a machine of ours that uses it. */
-static bool kvm_is_built_in(char reason[PROBE_REASON_MAX])
-{
-	snprintf(reason, PROBE_REASON_MAX, "this version has no KVM machine");
-	return false;
-}
-
 int machine_choose(const char *wanted, bool quiet, enum machine_kind *ret, char **ret_qemu,
 		   struct err *e)
 {
@@ -47,7 +40,7 @@ int machine_choose(const char *wanted, bool quiet, enum machine_kind *ret, char 
 
 	if (wanted && machine_kind_parse(wanted, &kind) < 0)
 		return err_set(e, ERR_INVALID, "unknown machine '%s'", wanted);
-	kvm = kind != MACHINE_QEMU && probe_kvm(NULL, reason) && kvm_is_built_in(reason);
+	kvm = kind != MACHINE_QEMU && probe_kvm(NULL, reason);
 	if (kind == MACHINE_KVM && !kvm) {
 		err_set(e, ERR_UNSUPPORTED, "KVM cannot be used here: %s", reason);
 		return err_hint(e, "--machine qemu runs the sandbox under software emulation");

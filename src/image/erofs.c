@@ -40,7 +40,7 @@
 #include "image/erofs.h"
 
 #include "base/io.h"
-#include "image/crc32c.h"
+#include "base/crc32c.h"
 #include "image/erofs_layout.h"
 #include "image/le.h"
 

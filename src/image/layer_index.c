@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "image/crc32c.h"
+#include "base/crc32c.h"
 #include "image/hash.h"
 #include "image/le.h"
 

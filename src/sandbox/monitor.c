@@ -143,7 +143,7 @@ static void judge_end(struct monitor *m, int status)
 {
 	const char *end = m->vmm.end;
 	bool broken = str_starts_with(end, "panic") || str_starts_with(end, "error") ||
-		      (!*end && !m->vmm.killed);
+		      str_starts_with(end, "triple-fault") || (!*end && !m->vmm.killed);
 
 	/* The owner often leaves because the machine broke, and is noticed before that. */
 	if (m->cause == END_OWNER_GONE && broken)
@@ -161,14 +161,29 @@ static void judge_end(struct monitor *m, int status)
 				 "the machine ended while booting");
 	} else if (str_starts_with(end, "reboot") || str_starts_with(end, "shutdown")) {
 		m->cause = END_GUEST;
+		snprintf(m->end_text, sizeof(m->end_text), "%s",
+			 str_starts_with(end, "reboot") ? "the guest rebooted"
+							: "the guest switched itself off");
 	} else {
 		m->cause = END_CRASHED;
-		if (*end)
+		if (str_starts_with(end, "panic "))
+			snprintf(m->end_text, sizeof(m->end_text), "kernel panic: %s", end + 6);
+		else if (str_starts_with(end, "triple-fault"))
+			snprintf(m->end_text, sizeof(m->end_text),
+				 "the guest's processor gave up after a triple fault");
+		else if (str_starts_with(end, "error "))
+			snprintf(m->end_text, sizeof(m->end_text), "%s", end + 6);
+		else if (*end)
 			snprintf(m->end_text, sizeof(m->end_text), "%s", end);
 		else if (WIFSIGNALED(status))
 			snprintf(m->end_text, sizeof(m->end_text),
 				 "the machine's process was killed by signal %d", WTERMSIG(status));
 	}
+}
+
+const char *monitor_end_text(const struct monitor *m)
+{
+	return m->end_text[0] ? m->end_text : cause_texts[m->cause];
 }
 
 static void write_end(struct monitor *m)
@@ -181,8 +196,8 @@ static void write_end(struct monitor *m)
 	json_t *j;
 
 	rfc3339_format(clock_real_ns(), when);
-	j = json_pack("{s:s, s:s, s:s}", "status", status, "reason",
-		      m->end_text[0] ? m->end_text : cause_texts[m->cause], "ended_at", when);
+	j = json_pack("{s:s, s:s, s:s}", "status", status, "reason", monitor_end_text(m),
+		      "ended_at", when);
 	if (j && m->exit_code >= 0)
 		json_object_set_new(j, "exit_code", json_integer(m->exit_code));
 	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
@@ -253,7 +268,7 @@ static int open_directories(struct monitor *m, struct err *e)
 static int start(struct monitor *m, struct err *e)
 {
 	m->times.spec = clock_mono_ns();
-	if (open_directories(m, e) < 0 || boot_listen(m, e) < 0 || vmm_start(m, e) < 0)
+	if (open_directories(m, e) < 0 || vmm_start(m, e) < 0)
 		return -1;
 	m->state = MONITOR_BOOTING;
 	m->deadline.fn = on_deadline;
@@ -384,7 +399,7 @@ int main(int argc, char **argv)
 		.sandbox_dir = -1,
 		.logs_dir = -1,
 		.run_dir = -1,
-		.boot = {.listen_fd = -1, .fd = -1},
+		.boot = {.offers_fd = -1, .fd = -1},
 		.vmm = {.pidfd = -1, .events_fd = -1, .console_fd = -1},
 		.times.start = clock_mono_ns(),
 		.exec_log.fd = -1,

@@ -52,6 +52,7 @@ struct session {
 	struct ev client_ev, agent_ev;
 	struct buf to_agent, to_client;
 	bool agent_done; /* nothing more comes from the agent */
+	struct timer lost_timer;
 	/* Finds frames in the agent's byte stream for the log. */
 	struct {
 		uint8_t header[FRAME_HEADER_LEN];
@@ -64,9 +65,11 @@ struct session {
 
 /* The conversation in which the agent gets its boot configuration; see monitor_boot.c. */
 struct boot_call {
-	int listen_fd, fd;
-	struct ev listen_ev, ev;
-	struct buf in;
+	int offers_fd; /* where msb-vmm offers the guest's connections */
+	int fd;        /* the agent's */
+	struct ev offers_ev, ev;
+	struct buf in, out;
+	bool called; /* once; what is offered afterwards is refused */
 	bool configured;
 };
 
@@ -112,6 +115,8 @@ void monitor_ready(struct monitor *m);
 void monitor_ended(struct monitor *m, int status);
 /* Booting has gone wrong for the reason given. */
 void monitor_boot_failed(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
+/* Why the sandbox ended, in words. */
+const char *monitor_end_text(const struct monitor *m);
 /* A system line in exec.log. */
 void monitor_note(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 
@@ -122,7 +127,11 @@ void vmm_kill(struct monitor *m);
 void vmm_release(struct monitor *m);
 
 /* --- monitor_boot.c --- */
-int boot_listen(struct monitor *m, struct err *e);
+/*
+ * Waits for the agent's call on a new socket; returns msb-vmm's end of it, owned by the caller, or
+ * -1.
+ */
+int boot_await_call(struct monitor *m, struct err *e);
 void boot_release(struct monitor *m);
 
 /* --- monitor_session.c --- */

@@ -9,6 +9,9 @@
  *      |       (agent not    (CONNECT sent,   |
  *      |        ready yet)    OK awaited)     +--> the agent is done: flush, close
  *      +--> STOP_WAIT (answered when the machine has ended)
+ *
+ * A program's connection that ends without a result means that the machine is going down, and how
+ * is known a moment later: such a session waits (LOST) to be answered with the reason.
  */
 #include "sandbox/monitor.h"
 
@@ -26,6 +29,7 @@ enum session_state {
 	SESSION_WAITING,
 	SESSION_CONNECTING,
 	SESSION_RELAY,
+	SESSION_LOST,
 	SESSION_STOP_WAIT
 };
 
@@ -34,6 +38,7 @@ enum session_state {
 #define BUFFERED_MAX     ((size_t)256 << 10) /* stop reading above this */
 #define STOP_DEFAULT_MS  10000
 #define RESULT_FRAME_MAX ((size_t)64 << 10)
+#define LOST_WAIT        (5 * NSEC_PER_SEC)
 
 static void session_free(struct session *s)
 {
@@ -43,6 +48,7 @@ static void session_free(struct session *s)
 	while (*p != s)
 		p = &(*p)->next;
 	*p = s->next;
+	timer_cancel(m->loop, &s->lost_timer);
 	loop_del(m->loop, &s->client_ev);
 	loop_del(m->loop, &s->agent_ev);
 	close_fd(&s->client_fd);
@@ -73,7 +79,8 @@ static void update_events(struct session *s)
 {
 	uint32_t client = 0, agent = 0;
 
-	if (s->state != SESSION_STOP_WAIT && buf_len(&s->to_agent) < BUFFERED_MAX)
+	if (s->state != SESSION_STOP_WAIT && s->state != SESSION_LOST &&
+	    buf_len(&s->to_agent) < BUFFERED_MAX)
 		client |= EPOLLIN;
 	if (buf_len(&s->to_client))
 		client |= EPOLLOUT;
@@ -202,12 +209,29 @@ static void own_ended(struct session *s)
 		session_free(s);
 }
 
+static void on_lost(struct timer *t)
+{
+	struct session *s = container_of(t, struct session, lost_timer);
+
+	answer_error(s, ERR_STATE, "the connection to the sandbox's agent broke");
+}
+
 static void agent_lost(struct session *s)
 {
-	if (s->client_fd < 0)
+	if (s->client_fd < 0) {
 		own_ended(s);
-	else
-		answer_error(s, ERR_STATE, "the sandbox stopped");
+		return;
+	}
+	s->state = SESSION_LOST;
+	s->lost_timer.fn = on_lost;
+	timer_set(s->m->loop, &s->lost_timer, clock_mono_ns() + LOST_WAIT);
+	update_events(s);
+}
+
+/* The last frame of a stream that was followed is the result. */
+static bool has_result(const struct session *s)
+{
+	return s->tap.type == FRAME_RESULT && s->tap.left == 0 && s->tap.have == 0;
 }
 
 static void pump(struct session *s)
@@ -221,6 +245,8 @@ static void pump(struct session *s)
 	if (s->agent_done && (s->client_fd < 0 || buf_len(&s->to_client) == 0)) {
 		if (s->client_fd < 0)
 			own_ended(s);
+		else if (s->is_exec && !has_result(s))
+			agent_lost(s);
 		else
 			session_free(s);
 		return;
@@ -477,12 +503,16 @@ void session_send_shutdown(struct monitor *m, uint64_t grace_ms)
 
 void sessions_finish(struct monitor *m)
 {
+	char text[600];
+
 	while (m->sessions) {
 		struct session *s = m->sessions;
 
-		if (s->state == SESSION_STOP_WAIT)
+		if (s->state == SESSION_STOP_WAIT) {
 			answer(s, message_ok());
-		else
-			answer_error(s, ERR_STATE, "the sandbox stopped");
+			continue;
+		}
+		snprintf(text, sizeof(text), "the sandbox ended: %s", monitor_end_text(m));
+		answer_error(s, ERR_STATE, text);
 	}
 }

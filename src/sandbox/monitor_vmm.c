@@ -160,13 +160,15 @@ static int add_pipe(struct arguments *a, const char *option, int *ret_read, stru
 
 static int add_vsock(struct monitor *m, struct arguments *a, struct err *e)
 {
-	int fd = unix_listen_at(m->run_dir, "vsock.sock", 128);
-	int dir = fcntl(m->run_dir, F_DUPFD_CLOEXEC, 3);
+	int listen_fd = unix_listen_at(m->run_dir, "vsock.sock", 128), offers_fd;
 
-	if (fd < 0 || dir < 0)
-		return err_sys(e, fd < 0 ? -fd : errno, "cannot make the vsock socket");
-	strv_take(&a->argv,
-		  xasprintf("--vsock=%d,%d,vsock.sock", hand_over(a, fd), hand_over(a, dir)));
+	if (listen_fd < 0)
+		return err_sys(e, -listen_fd, "cannot make the vsock socket");
+	hand_over(a, listen_fd);
+	offers_fd = boot_await_call(m, e);
+	if (offers_fd < 0)
+		return -1;
+	strv_take(&a->argv, xasprintf("--vsock=%d,%d", listen_fd, hand_over(a, offers_fd)));
 	return 0;
 }
 

@@ -21,14 +21,18 @@
 #define SECTOR_SHIFT 9
 /* Header and status take two descriptors of the smallest queue that a transport may choose. */
 #define SEG_MAX 126
+/* What the driver is told of the size of one segment; together they bound a request. */
+#define SIZE_MAX_BYTES ((uint32_t)MIB)
+#define REQUEST_MAX    ((size_t)SEG_MAX * SIZE_MAX_BYTES)
 /* Data, header, status, and one more for drivers that put each in buffers of their own. */
 #define CHAIN_MAX           (SEG_MAX + 4)
 #define DISCARD_SEGS_MAX    16
 #define DISCARD_SECTORS_MAX (1u << 21)
 #define ZEROES_SECTORS_MAX  (1u << 17)
 #define DISCARD_ALIGN       8 /* sectors in a page of the host's file */
-/* Requests per turn, so that the transport's messages are not kept waiting for ever. */
-#define BUDGET 64
+/* Per turn, so that the transport is not kept waiting: requests, and the bytes they move. */
+#define BUDGET       64
+#define BUDGET_BYTES (8 * MIB)
 
 struct blk {
 	struct virtio_device dev;
@@ -55,7 +59,8 @@ static int do_read(struct blk *b, struct request *rq)
 {
 	uint64_t offset;
 
-	if (rq->in.left % (1u << SECTOR_SHIFT) || offset_of(rq->sector, &offset) < 0)
+	if (rq->in.left % (1u << SECTOR_SHIFT) || rq->in.left > REQUEST_MAX ||
+	    offset_of(rq->sector, &offset) < 0)
 		return -EINVAL;
 	return disk_read(b->disk, offset, &rq->in, rq->in.left);
 }
@@ -64,7 +69,8 @@ static int do_write(struct blk *b, struct request *rq)
 {
 	uint64_t offset;
 
-	if (rq->out.left % (1u << SECTOR_SHIFT) || offset_of(rq->sector, &offset) < 0)
+	if (rq->out.left % (1u << SECTOR_SHIFT) || rq->out.left > REQUEST_MAX ||
+	    offset_of(rq->sector, &offset) < 0)
 		return -EINVAL;
 	return disk_write(b->disk, offset, &rq->out, rq->out.left);
 }
@@ -124,12 +130,29 @@ static int handle(struct blk *b, struct request *rq)
 	}
 }
 
-/* Serves one chain; *ret_written is the length for the used ring. -EPROTO: no room to answer. */
-static int serve(struct blk *b, const struct virtq_chain *c, uint32_t *ret_written)
+/* How much of a turn it takes. What waits for storage, or works on it by itself, takes all. */
+static size_t cost(uint32_t type, const struct virtq_chain *c)
+{
+	switch (type) {
+	case VIRTIO_BLK_T_FLUSH:
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return BUDGET_BYTES;
+	default:
+		return c->out_len + c->in_len;
+	}
+}
+
+/*
+ * Serves one chain; *ret_written is the length for the used ring, *ret_cost what it costs. -EPROTO:
+ * no room to answer.
+ */
+static int serve(struct blk *b, const struct virtq_chain *c, uint32_t *ret_written,
+		 size_t *ret_cost)
 {
 	struct virtio_blk_outhdr hdr;
 	struct iov_iter status_it;
-	struct request rq;
+	struct request rq = {};
 	uint8_t status = VIRTIO_BLK_S_OK;
 	size_t in_data;
 	int r = -EINVAL;
@@ -146,6 +169,7 @@ static int serve(struct blk *b, const struct virtq_chain *c, uint32_t *ret_writt
 		rq.sector = hdr.sector;
 		r = handle(b, &rq);
 	}
+	*ret_cost = cost(rq.type, c);
 	if (r == -ENOTSUP)
 		status = VIRTIO_BLK_S_UNSUPP;
 	else if (r < 0)
@@ -163,10 +187,11 @@ static void blk_kick(struct virtio_device *dev, unsigned int queue)
 	struct iovec iov[CHAIN_MAX];
 	struct virtq_chain c;
 	uint32_t written;
+	size_t taken = 0, more = 0;
 	int r = 0;
 
 	virtq_kicks_off(vq);
-	for (int n = 0; n < BUDGET; n++) {
+	for (int n = 0; n < BUDGET && taken < BUDGET_BYTES; n++) {
 		r = virtq_pop(vq, iov, ARRAY_SIZE(iov), &c);
 		if (r == 0) {
 			/* Answer before looking again: the driver may be waiting for this. */
@@ -176,10 +201,11 @@ static void blk_kick(struct virtio_device *dev, unsigned int queue)
 			return;
 		}
 		if (r > 0)
-			r = serve(b, &c, &written);
+			r = serve(b, &c, &written, &more);
 		if (r < 0)
 			break;
 		virtq_push(vq, c.head, written);
+		taken += more;
 	}
 	virtio_device_publish(dev, queue);
 	if (r < 0)
@@ -206,13 +232,14 @@ static void describe(struct blk *b)
 {
 	struct virtio_blk_config config = {
 		.capacity = disk_size(b->disk) >> SECTOR_SHIFT,
+		.size_max = SIZE_MAX_BYTES,
 		.seg_max = SEG_MAX,
 		.blk_size = 1u << SECTOR_SHIFT,
 		.num_queues = 1,
 	};
 
-	b->dev.features |= VIRTIO_BIT(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_BIT(VIRTIO_BLK_F_BLK_SIZE) |
-			   VIRTIO_BIT(VIRTIO_BLK_F_FLUSH);
+	b->dev.features |= VIRTIO_BIT(VIRTIO_BLK_F_SIZE_MAX) | VIRTIO_BIT(VIRTIO_BLK_F_SEG_MAX) |
+			   VIRTIO_BIT(VIRTIO_BLK_F_BLK_SIZE) | VIRTIO_BIT(VIRTIO_BLK_F_FLUSH);
 	if (disk_writable(b->disk)) {
 		b->dev.features |=
 			VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES);

@@ -43,8 +43,10 @@ static void on_kick(struct ev *ev, uint32_t events)
 {
 	struct virtio_queue *q = container_of(ev, struct virtio_queue, kick_ev);
 	uint64_t n;
+	ssize_t r = read(ev->fd, &n, sizeof(n));
 
-	if (read(ev->fd, &n, sizeof(n)) < 0 && errno != EAGAIN) {
+	/* An eventfd never ends; something else that did would be readable for ever. */
+	if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR)) {
 		virtio_device_queue_broken(q->dev, q->index);
 		return;
 	}
@@ -71,6 +73,7 @@ int virtio_device_start_queue(struct virtio_device *dev, unsigned int queue,
 			r = loop_add(worker_loop(dev->worker), &q->kick_ev, EPOLLIN);
 	}
 	if (r < 0) {
+		q->kick_ev.fd = -1;
 		virtq_stop(&q->vq);
 		return r;
 	}
@@ -100,6 +103,12 @@ void virtio_device_kick(struct virtio_device *dev, unsigned int queue)
 
 	if (vq->started && !vq->broken && dev->ops->kick)
 		dev->ops->kick(dev, queue);
+}
+
+void virtio_device_last_look(struct virtio_device *dev)
+{
+	for (unsigned int i = 0; i < dev->num_queues; i++)
+		virtio_device_kick(dev, i);
 }
 
 void virtio_device_read_config(struct virtio_device *dev, uint32_t offset, void *data, uint32_t len)

@@ -41,6 +41,11 @@ struct virtio_device_ops {
 	void (*config_written)(struct virtio_device *dev);
 	/* Something the guest gave away has not arrived yet. */
 	bool (*busy)(const struct virtio_device *dev);
+	/*
+	 * The driver's state and the queues come from a saved machine and run now; of what the
+	 * device itself knew then (connections) nothing is left.
+	 */
+	void (*restored)(struct virtio_device *dev);
 	void (*free)(struct virtio_device *dev);
 };
 
@@ -103,6 +108,12 @@ void virtio_device_release(struct virtio_device *dev);
 int virtio_device_start_queue(struct virtio_device *dev, unsigned int queue,
 			      const struct guest_mem *mem, const struct virtq_config *cfg,
 			      int kick_fd);
+/*
+ * Looks at every running queue: the driver may have kicked just before it, or its machine, goes.
+ * To be called before the first queue is stopped, because a device that loses one of its queues
+ * may forget what the others are about.
+ */
+void virtio_device_last_look(struct virtio_device *dev);
 /* Stops it; returns the index of the next chain. Harmless on a stopped queue (returns 0). */
 uint16_t virtio_device_stop_queue(struct virtio_device *dev, unsigned int queue);
 /* Makes the device look at the queue. */

@@ -98,17 +98,19 @@ static void ring_stop(struct vhost_user *vu, unsigned int i)
 {
 	if (!ring_running(vu, i))
 		return;
-	/* The guest may have kicked just before: its last words are heard while the ring is there.
-	 */
-	virtio_device_kick(vu->dev, i);
+	virtio_device_last_look(vu->dev);
 	vu->rings[i].base = virtio_device_stop_queue(vu->dev, i);
 }
 
-/* Starts the ring if everything it needs is there; a start that fails is the front-end's fault. */
+/*
+ * Starts the ring if everything it needs is there. Addresses that are not in the table are the
+ * front-end's fault and an error; a ring that cannot be one is what the driver asked for.
+ */
 static int ring_try_start(struct vhost_user *vu, unsigned int i)
 {
 	struct ring *ring = &vu->rings[i];
 	struct virtq_config cfg = {.size = ring->size, .next_avail = ring->base};
+	int r;
 
 	if (ring_running(vu, i) || ring->kick_fd < 0 || !ring->enabled || !ring->has_addr)
 		return 0;
@@ -116,7 +118,11 @@ static int ring_try_start(struct vhost_user *vu, unsigned int i)
 	    !guest_mem_user_to_gpa(&vu->mem, ring->addr.avail, &cfg.avail) ||
 	    !guest_mem_user_to_gpa(&vu->mem, ring->addr.used, &cfg.used))
 		return -EINVAL;
-	return virtio_device_start_queue(vu->dev, i, &vu->mem, &cfg, ring->kick_fd);
+	r = virtio_device_start_queue(vu->dev, i, &vu->mem, &cfg, ring->kick_fd);
+	if (r != -EINVAL)
+		return r;
+	on_broken(vu, i);
+	return 0;
 }
 
 static void ring_clear(struct vhost_user *vu, unsigned int i)
@@ -277,9 +283,6 @@ static int get_vring_base(struct vhost_user *vu, struct vhost_user_msg *m)
 
 	if (ring_index(vu, m->p.state.index, &ring) < 0)
 		return -EPROTO;
-	/* The guest may have kicked just before; its last words are heard before the queue closes.
-	 */
-	virtio_device_kick(vu->dev, m->p.state.index);
 	ring_stop(vu, m->p.state.index);
 	/* A stopped ring needs a new kick descriptor to start again. */
 	close_fd(&ring->kick_fd);
@@ -453,18 +456,17 @@ static int handle(struct vhost_user *vu, struct vhost_user_msg *m)
 static void on_readable(struct ev *ev, uint32_t events)
 {
 	struct vhost_user *vu = container_of(ev, struct vhost_user, ev);
-	int r;
+	int r = vhost_user_msg_read(&vu->msg, ev->fd);
 
-	while ((r = vhost_user_msg_read(&vu->msg, ev->fd)) > 0) {
+	/* One at a time: a front-end that never stops sending does not keep the queues waiting. */
+	if (r > 0) {
 		r = handle(vu, &vu->msg);
 		if (r < 0)
 			log_debug("vhost-user: request %u of device type %u: %s", vu->msg.h.request,
 				  vu->dev->id, strerror(-r));
 		vhost_user_msg_reset(&vu->msg);
-		if (r < 0)
-			break;
 	}
-	if (r == 0)
+	if (r >= 0)
 		return;
 	loop_del(worker_loop(vu->dev->worker), ev);
 	vhost_user_msg_reset(&vu->msg);

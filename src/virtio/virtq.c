@@ -286,12 +286,22 @@ void virtq_kicks_off(struct virtq *vq)
 
 bool virtq_kicks_on(struct virtq *vq)
 {
+	return virtq_kick_past(vq, vq->next_avail);
+}
+
+uint16_t virtq_driver_index(const struct virtq *vq)
+{
+	return vq->started ? load16_acquire(vq->avail + 2) : 0;
+}
+
+bool virtq_kick_past(struct virtq *vq, uint16_t seen)
+{
 	if (!vq->started || vq->broken)
 		return false;
 	if (vq->cfg.event_idx)
-		store16(avail_event(vq), vq->next_avail);
+		store16(avail_event(vq), seen);
 	else
 		store16(vq->used, 0);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return load16_acquire(vq->avail + 2) != vq->next_avail;
+	return load16_acquire(vq->avail + 2) != seen;
 }

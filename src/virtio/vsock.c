@@ -30,6 +30,13 @@
  *
  * When the driver takes its queues away (reboot, reset), all connections that it knew are closed;
  * host programs that wait for their first answer go on waiting for the next driver.
+ *
+ * A guest that comes from a saved machine believes in connections of which nothing is left here. It
+ * is told by the one event there is (5.10.6.7), as soon as it offers a buffer for it, and closes
+ * all it has, without a word to us. So nothing is sent or taken until it has: a connection that is
+ * made before would be closed with the old ones. The sign is that the driver offers the buffer of
+ * the event again. The ports of new connections are taken from elsewhere, so that none of them is
+ * mistaken for an old one.
  */
 #include "virtio/vsock_internal.h"
 
@@ -39,11 +46,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #define QUEUES     3 /* rx, tx, event */
 #define QUEUE_SIZE 256
 #define TX_BUDGET  64
+/* Looks at the rx queue per turn: a driver may let buffers appear and vanish. */
+#define RX_LOOKS   16
 #define FIRST_PORT 0x40000000u
 #define HDR_SIZE   sizeof(struct virtio_vsock_hdr)
 
@@ -222,9 +232,9 @@ static int serve_reset(struct vsock *vs, struct virtq *rx)
 void vsock_flush(struct vsock *vs)
 {
 	struct virtq *rx = virtio_queue(&vs->dev, VSOCK_QUEUE_RX);
-	int r;
+	int r, looks = 0;
 
-	if (!rx->started || rx->broken)
+	if (!rx->started || rx->broken || vs->event != VSOCK_EVENT_NONE)
 		return;
 	virtq_kicks_off(rx);
 	do {
@@ -237,9 +247,11 @@ void vsock_flush(struct vsock *vs)
 		}
 		virtio_device_publish(&vs->dev, VSOCK_QUEUE_RX);
 		/* Kicks are wanted only while something waits for buffers. */
-	} while (r == 0 && virtq_kicks_on(rx));
+	} while (r == 0 && virtq_kicks_on(rx) && ++looks < RX_LOOKS);
 	if (r < 0)
 		virtio_device_queue_broken(&vs->dev, VSOCK_QUEUE_RX);
+	else if (looks == RX_LOOKS)
+		virtio_device_rekick(&vs->dev, VSOCK_QUEUE_RX);
 	if (vs->tx_waits && vs->n_resets < VSOCK_RESETS_MAX) {
 		vs->tx_waits = false;
 		virtio_device_rekick(&vs->dev, VSOCK_QUEUE_TX);
@@ -267,7 +279,7 @@ static void new_from_guest(struct vsock *vs, const struct virtio_vsock_hdr *h)
 	int fd = -EMFILE;
 
 	if (vs->n_conns < VSOCK_CONNS_MAX && vs->n_from_guest < VSOCK_GUEST_CONNS_MAX)
-		fd = vsock_connect_host(vs, h->dst_port);
+		fd = vsock_offer(vs, h->dst_port);
 	c = fd >= 0 ? vsock_conn_new(vs, fd, VSOCK_OPEN) : NULL;
 	if (!c) {
 		reply_reset(vs, h);
@@ -324,7 +336,7 @@ static void serve_tx(struct vsock *vs)
 	struct virtq *tx = virtio_queue(&vs->dev, VSOCK_QUEUE_TX);
 	struct iovec iov[VSOCK_CHAIN_MAX];
 	struct virtq_chain chain;
-	int r = 1;
+	int r = 0;
 
 	virtq_kicks_off(tx);
 	for (int n = 0; n < TX_BUDGET; n++) {
@@ -337,7 +349,7 @@ static void serve_tx(struct vsock *vs)
 			virtio_device_publish(&vs->dev, VSOCK_QUEUE_TX);
 			if (virtq_kicks_on(tx))
 				continue;
-			break;
+			return;
 		}
 		if (r > 0 && handle_packet(vs, &chain) < 0)
 			r = -EPROTO;
@@ -348,14 +360,84 @@ static void serve_tx(struct vsock *vs)
 	virtio_device_publish(&vs->dev, VSOCK_QUEUE_TX);
 	if (r < 0)
 		virtio_device_queue_broken(&vs->dev, VSOCK_QUEUE_TX);
-	else if (r > 0 && !vs->tx_waits)
+	else if (!vs->tx_waits)
 		virtio_device_rekick(&vs->dev, VSOCK_QUEUE_TX);
+}
+
+/* --- After a machine was loaded. */
+
+static int put_event(struct virtio_device *dev)
+{
+	const struct virtio_vsock_event e = {.id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET};
+	struct virtq *vq = virtio_queue(dev, VSOCK_QUEUE_EVENT);
+	struct iovec iov[VSOCK_CHAIN_MAX];
+	struct virtq_chain chain;
+	struct iov_iter it;
+	int r = virtq_pop(vq, iov, ARRAY_SIZE(iov), &chain);
+
+	if (r <= 0)
+		return r;
+	if (chain.in_len < sizeof(e))
+		return -EPROTO;
+	iov_iter_init(&it, chain.in, chain.in_n, chain.in_len);
+	iov_iter_write(&it, &e, sizeof(e));
+	virtq_push(vq, chain.head, sizeof(e));
+	virtio_device_publish(dev, VSOCK_QUEUE_EVENT);
+	return 1;
+}
+
+/* Looks for the buffer that the driver gives back; whatever is there already does not count. */
+static void await_driver(struct vsock *vs)
+{
+	struct virtq *vq = virtio_queue(&vs->dev, VSOCK_QUEUE_EVENT);
+
+	if (virtq_driver_index(vq) == vs->event_index && !virtq_kick_past(vq, vs->event_index))
+		return;
+	vs->event = VSOCK_EVENT_NONE;
+	virtio_device_rekick(&vs->dev, VSOCK_QUEUE_TX);
+}
+
+/* A buffer that comes between the look and the request for a kick is found by the second look. */
+static void send_event(struct vsock *vs)
+{
+	struct virtq *vq = virtio_queue(&vs->dev, VSOCK_QUEUE_EVENT);
+	int r;
+
+	vs->event_index = virtq_driver_index(vq);
+	r = put_event(&vs->dev);
+	if (r == 0 && virtq_kicks_on(vq)) {
+		vs->event_index = virtq_driver_index(vq);
+		r = put_event(&vs->dev);
+	}
+	if (r < 0)
+		virtio_device_queue_broken(&vs->dev, VSOCK_QUEUE_EVENT);
+	if (r <= 0)
+		return;
+	vs->event = VSOCK_EVENT_SENT;
+	await_driver(vs);
+}
+
+static void vsock_restored(struct virtio_device *dev)
+{
+	struct vsock *vs = container_of(dev, struct vsock, dev);
+
+	/* When there is no randomness the old ports are as good as any. */
+	if (getrandom(&vs->next_port, sizeof(vs->next_port), 0) < 0)
+		vs->next_port += VSOCK_CONNS_MAX;
+	vs->event = VSOCK_EVENT_DUE;
+	virtio_device_kick(dev, VSOCK_QUEUE_EVENT);
 }
 
 static void vsock_kick(struct virtio_device *dev, unsigned int queue)
 {
 	struct vsock *vs = container_of(dev, struct vsock, dev);
 
+	if (queue == VSOCK_QUEUE_EVENT && vs->event == VSOCK_EVENT_SENT)
+		await_driver(vs);
+	if (queue == VSOCK_QUEUE_EVENT && vs->event == VSOCK_EVENT_DUE)
+		send_event(vs);
+	if (vs->event != VSOCK_EVENT_NONE)
+		return;
 	if (queue == VSOCK_QUEUE_TX && !vs->tx_waits)
 		serve_tx(vs);
 	vsock_flush(vs);
@@ -376,6 +458,7 @@ static void vsock_queue_stopped(struct virtio_device *dev, unsigned int queue)
 	}
 	vs->n_resets = 0;
 	vs->tx_waits = false;
+	vs->event = VSOCK_EVENT_NONE;
 }
 
 /* --- Life. */
@@ -393,7 +476,7 @@ static void vsock_free(struct virtio_device *dev)
 		timer_cancel(loop, &vs->listen_retry);
 	}
 	close_fd(&vs->listen_ev.fd);
-	close_fd(&vs->dir_fd);
+	close_fd(&vs->offers_fd);
 	virtio_device_release(dev);
 	free(vs);
 }
@@ -413,6 +496,7 @@ static const struct virtio_device_ops vsock_ops = {
 	.busy = vsock_busy,
 	.kick = vsock_kick,
 	.queue_stopped = vsock_queue_stopped,
+	.restored = vsock_restored,
 	.free = vsock_free,
 };
 
@@ -429,16 +513,7 @@ static int set_up(struct vsock *vs, const struct vsock_config *config)
 	vs->guest_cid = config->guest_cid;
 	memcpy(vs->dev.config, &space, sizeof(space));
 	vs->dev.config_size = sizeof(space);
-	if (config->base) {
-		size_t n = strlen(config->base);
-
-		if (n == 0 || n > VSOCK_BASE_MAX || strchr(config->base, '/'))
-			return -EINVAL;
-		memcpy(vs->base, config->base, n);
-	} else if (vs->dir_fd >= 0) {
-		return -EINVAL;
-	}
-	return vsock_listen(vs);
+	return vsock_host_init(vs);
 }
 
 struct virtio_device *vsock_new(const struct vsock_config *config)
@@ -447,7 +522,7 @@ struct virtio_device *vsock_new(const struct vsock_config *config)
 	int r;
 
 	if (!vs) {
-		int fds[] = {config->listen_fd, config->dir_fd};
+		int fds[] = {config->listen_fd, config->offers_fd};
 
 		close_fd(&fds[0]);
 		close_fd(&fds[1]);
@@ -457,7 +532,7 @@ struct virtio_device *vsock_new(const struct vsock_config *config)
 	LIST_INIT(&vs->all);
 	TAILQ_INIT(&vs->ready);
 	vs->listen_ev.fd = config->listen_fd;
-	vs->dir_fd = config->dir_fd;
+	vs->offers_fd = config->offers_fd;
 	r = set_up(vs, config);
 	if (r < 0) {
 		virtio_device_free(&vs->dev);

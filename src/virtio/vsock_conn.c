@@ -253,7 +253,12 @@ static void host_hung_up(struct vsock_conn *c)
 			vsock_conn_reset(c);
 		break;
 	case VSOCK_OPEN:
-		if (c->host_eof && !c->host_gone)
+		if (!c->host_eof || c->host_gone)
+			break;
+		/* Closed without a word: the offer was not wanted. */
+		if (c->from_guest && c->sent == 0)
+			vsock_conn_reset(c);
+		else
 			host_stopped_reading(c);
 		break;
 	case VSOCK_HELLO:

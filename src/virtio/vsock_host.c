@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's side of the socket device: accepting programs and reaching them. */
+/* The host's side of the socket device: accepting programs and offering connections. */
 #include "virtio/vsock_internal.h"
 
 #include "base/clock.h"
@@ -7,33 +7,44 @@
 #include "base/io.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #define ACCEPT_BUDGET 16
 #define LISTEN_RETRY  (100 * NSEC_PER_MSEC)
 
-int vsock_connect_host(struct vsock *vs, uint32_t port)
+int vsock_offer(struct vsock *vs, uint32_t port)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	_cleanup_close_ int fd = -1;
-	int n, r;
+	struct vsock_offer offer = {.port = port};
+	struct iovec iov = {&offer, sizeof(offer)};
+	union {
+		char data[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {};
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.data,
+		.msg_controllen = sizeof(control.data),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+	int sv[2], r = 0;
 
-	if (vs->dir_fd < 0)
+	if (vs->offers_fd < 0)
 		return -ECONNREFUSED;
-	n = snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/%s_%u", vs->dir_fd,
-		     vs->base, port);
-	if (n >= (int)sizeof(sa.sun_path))
-		return -ENAMETOOLONG;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) < 0)
 		return -errno;
-	do
-		r = connect(fd, (struct sockaddr *)&sa, sizeof(sa));
-	while (r < 0 && errno == EINTR);
-	/* EAGAIN: the listener's queue is full. That is a refusal too; nothing here waits. */
-	return r < 0 ? -errno : steal_fd(&fd);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &sv[1], sizeof(int));
+	/* EAGAIN: our owner does not keep up. That is a refusal too; nothing here waits. */
+	if (sendmsg(vs->offers_fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		r = -errno;
+	close(sv[1]);
+	if (r < 0)
+		close(sv[0]);
+	return r < 0 ? r : sv[0];
 }
 
 static void listen_again(struct vsock *vs)
@@ -82,10 +93,16 @@ static void on_listen(struct ev *ev, uint32_t events)
 	}
 }
 
-int vsock_listen(struct vsock *vs)
+int vsock_host_init(struct vsock *vs)
 {
-	int r;
+	socklen_t len = sizeof(int);
+	int type, r;
 
+	/* Another type would not keep the messages apart. */
+	if (vs->offers_fd >= 0 &&
+	    (getsockopt(vs->offers_fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+	     type != SOCK_SEQPACKET))
+		return -EINVAL;
 	vs->listen_ev.fn = on_listen;
 	vs->listen_retry.fn = on_listen_retry;
 	if (vs->listen_ev.fd < 0)

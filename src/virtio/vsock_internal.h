@@ -25,8 +25,9 @@
 #define VSOCK_PACKET_MAX (64u * 1024)
 #define VSOCK_CHAIN_MAX  128
 
-#define VSOCK_QUEUE_RX 0 /* named from the driver's side: we write to it */
-#define VSOCK_QUEUE_TX 1
+#define VSOCK_QUEUE_RX    0 /* named from the driver's side: we write to it */
+#define VSOCK_QUEUE_TX    1
+#define VSOCK_QUEUE_EVENT 2
 
 enum vsock_state {
 	/* The host program has not written its "CONNECT" line yet. */
@@ -89,6 +90,13 @@ struct vsock_conn {
 	bool write_shut;
 };
 
+/* The event that tells a guest from a saved machine to close its connections. */
+enum vsock_event {
+	VSOCK_EVENT_NONE,
+	VSOCK_EVENT_DUE,  /* there was no buffer for it yet */
+	VSOCK_EVENT_SENT, /* the driver has not dealt with it yet */
+};
+
 LIST_HEAD(vsock_conn_list, vsock_conn);
 TAILQ_HEAD(vsock_ready_list, vsock_conn);
 
@@ -117,8 +125,7 @@ struct vsock {
 	struct virtio_device dev;
 	uint64_t guest_cid;
 	struct ev listen_ev; /* fd owned; -1: none */
-	int dir_fd;
-	char base[VSOCK_BASE_MAX + 1];
+	int offers_fd;       /* owned; -1: none */
 	struct vsock_conn_list hash[VSOCK_HASH_SIZE];
 	struct vsock_conn_list all;
 	unsigned int n_conns;
@@ -129,6 +136,9 @@ struct vsock {
 	struct vsock_reset resets[VSOCK_RESETS_MAX];
 	unsigned int n_resets;
 	bool tx_waits; /* packets of the guest wait for room in resets */
+	/* The guest does not know yet that its connections are gone. */
+	enum vsock_event event;
+	uint16_t event_index; /* the driver's index of the event queue when it was sent */
 	uint32_t next_port;
 	struct vsock_batch batch;
 };
@@ -143,12 +153,12 @@ void vsock_hash_add(struct vsock_conn *c);
 uint32_t vsock_new_port(struct vsock *vs);
 /* --- vsock_host.c */
 
-/* Watches the listening socket, if there is one. 0 or -errno. */
-int vsock_listen(struct vsock *vs);
+/* Checks the host's sockets and watches the listening one, where there are any. 0 or -errno. */
+int vsock_host_init(struct vsock *vs);
 /* A connection is gone: there may be room for a waiting client. */
 void vsock_conn_gone(struct vsock *vs);
-/* Connects to "<base>_<port>" without waiting; a non-blocking descriptor or -errno. */
-int vsock_connect_host(struct vsock *vs, uint32_t port);
+/* Offers a connection to our owner without waiting; our non-blocking end of it, or -errno. */
+int vsock_offer(struct vsock *vs, uint32_t port);
 
 /* --- vsock_conn.c; none of them frees the connection except vsock_conn_settle and _free. */
 

@@ -24,20 +24,34 @@ struct worker {
 	void (*call_fn)(void *arg);
 	void *call_arg;
 	bool call_done;
+	bool freeze;
+	bool frozen;
 	bool stop;
 };
+
+static void stay_frozen(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->frozen = true;
+	pthread_cond_broadcast(&w->done_cond);
+	while (w->freeze)
+		pthread_cond_wait(&w->done_cond, &w->lock);
+	w->frozen = false;
+	pthread_mutex_unlock(&w->lock);
+}
 
 static void on_wake(struct ev *ev, uint32_t events)
 {
 	struct worker *w = container_of(ev, struct worker, wake_ev);
 	void (*fn)(void *arg);
 	uint64_t n;
-	bool stop;
+	bool freeze, stop;
 
 	if (read(ev->fd, &n, sizeof(n)) < 0)
 		return;
 	pthread_mutex_lock(&w->lock);
 	fn = w->call_fn;
+	freeze = w->freeze;
 	stop = w->stop;
 	pthread_mutex_unlock(&w->lock);
 	if (fn) {
@@ -45,9 +59,11 @@ static void on_wake(struct ev *ev, uint32_t events)
 		pthread_mutex_lock(&w->lock);
 		w->call_fn = NULL;
 		w->call_done = true;
-		pthread_cond_signal(&w->done_cond);
+		pthread_cond_broadcast(&w->done_cond);
 		pthread_mutex_unlock(&w->lock);
 	}
+	if (freeze)
+		stay_frozen(w);
 	if (stop)
 		loop_stop(w->loop);
 }
@@ -115,6 +131,7 @@ int worker_start(struct worker *w)
 	sigset_t all, old;
 	int r;
 
+	w->stop = false;
 	/* The new thread inherits the mask: signals are for the main thread alone. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -155,4 +172,24 @@ void worker_call(struct worker *w, void (*fn)(void *arg), void *arg)
 		pthread_cond_wait(&w->done_cond, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 	pthread_mutex_unlock(&w->call_lock);
+}
+
+void worker_freeze(struct worker *w)
+{
+	if (!w->running)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->freeze = true;
+	wake(w);
+	while (!w->frozen)
+		pthread_cond_wait(&w->done_cond, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void worker_thaw(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->freeze = false;
+	pthread_cond_broadcast(&w->done_cond);
+	pthread_mutex_unlock(&w->lock);
 }

@@ -20,7 +20,10 @@ struct loop *worker_loop(struct worker *w);
 
 /* Starts the thread, with all signals blocked. 0 or -errno. */
 int worker_start(struct worker *w);
-/* Stops the thread and waits for it; what the loop held is then the caller's again. */
+/*
+ * Stops the thread and waits for it; what the loop held is then the caller's again, and the thread
+ * can be started anew. No other thread may be in worker_call.
+ */
 void worker_stop(struct worker *w);
 
 /*
@@ -28,3 +31,10 @@ void worker_stop(struct worker *w);
  * caller. Any thread may call; callers are served one after the other.
  */
 void worker_call(struct worker *w, void (*fn)(void *arg), void *arg);
+
+/*
+ * Holds the thread still between two events until worker_thaw; returns when it is. The machine is
+ * being saved: nobody calls or stops the worker meanwhile. Nothing happens to one that does not run.
+ */
+void worker_freeze(struct worker *w);
+void worker_thaw(struct worker *w);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/machine.h"
 
+#include "vmm/kvm/kvm.h"
 #include "vmm/probe.h"
 #include "vmm/qemu.h"
 
-#include <stdio.h>
-
 static const char *const end_names[MACHINE_END_COUNT] = {
 	[MACHINE_END_REBOOT] = "reboot", [MACHINE_END_SHUTDOWN] = "shutdown",
-	[MACHINE_END_PANIC] = "panic",   [MACHINE_END_KILLED] = "killed",
-	[MACHINE_END_ERROR] = "error",
+	[MACHINE_END_PANIC] = "panic",   [MACHINE_END_TRIPLE_FAULT] = "triple-fault",
+	[MACHINE_END_KILLED] = "killed", [MACHINE_END_ERROR] = "error",
 };
 
 const char *machine_end_name(enum machine_end end)
@@ -17,24 +16,9 @@ const char *machine_end_name(enum machine_end end)
 	return end_names[end];
 }
 
-/* The KVM machine, when this build has one and this host can run it. */
-static const struct machine_ops *usable_kvm(char reason[MACHINE_REASON_MAX])
-{
-	char why[PROBE_REASON_MAX];
-
-	/* Until it exists, why the host could not run it anyway is still worth knowing. */
-	if (probe_kvm(NULL, why))
-		snprintf(reason, MACHINE_REASON_MAX, "this build has no KVM machine");
-	else
-		snprintf(reason, MACHINE_REASON_MAX, "this build has no KVM machine, and %s", why);
-	return NULL;
-}
-
 const struct machine_ops *machine_choose(const char *word, char reason[MACHINE_REASON_MAX],
 					 struct err *e)
 {
-	const struct machine_ops *ops;
-
 	reason[0] = '\0';
 	if (str_eq(word, "qemu"))
 		return &qemu_machine_ops;
@@ -43,9 +27,8 @@ const struct machine_ops *machine_choose(const char *word, char reason[MACHINE_R
 		err_hint(e, "machines are auto, kvm and qemu");
 		return NULL;
 	}
-	ops = usable_kvm(reason);
-	if (ops)
-		return ops;
+	if (probe_kvm(NULL, reason))
+		return &kvm_machine_ops;
 	if (str_eq(word, "auto"))
 		return &qemu_machine_ops;
 	err_set(e, ERR_UNSUPPORTED, "machine 'kvm' cannot be used: %s", reason);

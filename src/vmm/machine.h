@@ -7,21 +7,25 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "vmm/tsc.h"
 
 #define MACHINE_DEVICES_MAX 8
 #define MACHINE_REASON_MAX  320
+/* How long devices may take to deliver what a guest that ended by itself has sent. */
+#define MACHINE_DRAIN_MAX (2 * NSEC_PER_SEC)
 
 struct virtio_device;
 
 struct machine_spec {
 	unsigned int cpus;
 	unsigned int memory_mib;
-	int kernel_fd;       /* an ELF vmlinux */
-	int initrd_fd;       /* -1: none */
-	int console_fd;      /* gets the guest's serial output; -1: nobody does */
+	int kernel_fd;  /* an ELF vmlinux; for kvm also a bzImage or an ELF with a PVH entry */
+	int initrd_fd;  /* -1: none */
+	int console_fd; /* gets the guest's serial output; -1: nobody does */
+	int load_fd;    /* a saved machine to go on with, instead of booting a kernel; -1: none */
 	const char *cmdline; /* added to the kernel's command line; NULL: nothing */
 	const char *qemu;    /* path of the emulator; NULL: found in $PATH */
 	/* In the order in which the guest finds them; the machine takes them over. */
@@ -32,11 +36,12 @@ struct machine_spec {
 };
 
 enum machine_end {
-	MACHINE_END_REBOOT,   /* the guest asked for it: the normal end */
-	MACHINE_END_SHUTDOWN, /* the guest switched itself off */
-	MACHINE_END_PANIC,    /* its kernel gave up */
-	MACHINE_END_KILLED,   /* machine_stop */
-	MACHINE_END_ERROR,    /* the machine itself failed */
+	MACHINE_END_REBOOT,       /* the guest asked for it: the normal end */
+	MACHINE_END_SHUTDOWN,     /* the guest switched itself off */
+	MACHINE_END_PANIC,        /* its kernel gave up */
+	MACHINE_END_TRIPLE_FAULT, /* its CPU could not even report a fault */
+	MACHINE_END_KILLED,       /* machine_stop */
+	MACHINE_END_ERROR,        /* the machine itself failed */
 	MACHINE_END_COUNT
 };
 
@@ -49,6 +54,7 @@ struct machine_ops {
 	struct machine *(*start)(struct loop *loop, struct machine_spec *spec, struct err *e);
 	int (*pause)(struct machine *m);
 	int (*resume)(struct machine *m);
+	int (*save)(struct machine *m, int fd, struct err *e);
 	void (*stop)(struct machine *m);
 	struct machine *(*free)(struct machine *m);
 };
@@ -88,6 +94,16 @@ static inline int machine_pause(struct machine *m)
 static inline int machine_resume(struct machine *m)
 {
 	return m->ops->resume(m);
+}
+
+/*
+ * Writes the machine, its memory and its devices, to the empty regular file `fd`, from which
+ * another one can be started (spec.load_fd). The guest stands still meanwhile. Disks are not part
+ * of it. 0, or -1 with an error, ERR_UNSUPPORTED for a machine that cannot.
+ */
+static inline int machine_save(struct machine *m, int fd, struct err *e)
+{
+	return m->ops->save(m, fd, e);
 }
 
 /* Ends the guest at once; on_end follows. */

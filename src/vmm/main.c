@@ -2,11 +2,12 @@
 /*
  * msb-vmm: runs one virtual machine and serves its devices.
  *
- * It gets everything it needs as arguments and open descriptors and is told nothing afterwards;
- * SIGTERM ends the machine at once. On the events descriptor it writes
+ * It gets everything it needs as arguments and open descriptors; commands come over a socket
+ *(control.h), SIGTERM ends the machine at once. On the events descriptor it writes
  *
  *	start <machine>
- *	end reboot | end shutdown | end panic <text> | end killed | end error <text>
+ *	end reboot | end shutdown | end panic <text> | end triple-fault <text> |
+ *	end killed | end error <text>
  *
  * and exits with 0 when the guest ended by itself, 1 otherwise, 2 for wrong arguments.
  * MSB_DEBUG in the environment lets a debugger attach.
@@ -17,6 +18,7 @@
 #include "virtio/blk.h"
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
+#include "vmm/control.h"
 #include "vmm/machine.h"
 #include "vmm/options.h"
 
@@ -34,6 +36,7 @@ struct vmm {
 	struct loop *loop;
 	struct ev signal_ev;
 	struct machine *machine;
+	struct control control;
 	enum machine_end end;
 };
 
@@ -137,8 +140,7 @@ static int make_devices(struct machine_spec *spec, struct options *o, struct err
 		struct vsock_config c = {
 			.guest_cid = o->vsock_cid,
 			.listen_fd = steal_fd(&o->vsock_listen_fd),
-			.dir_fd = steal_fd(&o->vsock_dir_fd),
-			.base = o->vsock_base,
+			.offers_fd = steal_fd(&o->vsock_offers_fd),
 		};
 		struct virtio_device *dev = vsock_new(&c);
 
@@ -167,6 +169,7 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 		.kernel_fd = o->kernel_fd,
 		.initrd_fd = o->initrd_fd,
 		.console_fd = o->console_fd,
+		.load_fd = o->load_fd,
 		.cmdline = o->cmdline,
 		.qemu = o->qemu,
 		.tsc = *tsc,
@@ -190,6 +193,9 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 	v->machine->ctx = v;
 	close_fd(&o->kernel_fd);
 	close_fd(&o->initrd_fd);
+	close_fd(&o->load_fd);
+	if (control_start(&v->control, v->loop, steal_fd(&o->control_fd), v->machine, e) < 0)
+		return -1;
 	event(v, "start %s", ops->name);
 	return 0;
 }
@@ -226,7 +232,7 @@ int main(int argc, char **argv)
 {
 	struct tsc_sample tsc = tsc_sample_take();
 	pid_t parent = getppid();
-	struct vmm v = {.signal_ev.fd = -1, .end = MACHINE_END_ERROR};
+	struct vmm v = {.signal_ev.fd = -1, .control.ev.fd = -1, .end = MACHINE_END_ERROR};
 	struct err e = {};
 	int status;
 
@@ -251,6 +257,7 @@ out:
 	status = e.code ? err_exit_status(&e)
 		 : v.end == MACHINE_END_REBOOT || v.end == MACHINE_END_SHUTDOWN ? 0
 										: 1;
+	control_release(&v.control);
 	machine_free(v.machine);
 	if (v.loop)
 		loop_del(v.loop, &v.signal_ev);

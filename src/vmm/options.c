@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "virtio/vsock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +17,7 @@
 #define CMDLINE_MAX 2000
 
 const char options_usage[] =
-	"usage: msb-vmm --kernel=FD --events=FD [OPTION]...\n"
+	"usage: msb-vmm --kernel=FD|--load=FD --events=FD [OPTION]...\n"
 	"\n"
 	"Runs one virtual machine until its guest ends. FD is the number of an inherited\n"
 	"descriptor.\n"
@@ -27,24 +26,26 @@ const char options_usage[] =
 	"  --parent=PID              end with this process, the one that started us\n"
 	"  --cpus=N                  number of vCPUs (1)\n"
 	"  --memory=MIB              memory (512)\n"
-	"  --kernel=FD               ELF vmlinux\n"
+	"  --kernel=FD               ELF vmlinux; for kvm also a bzImage\n"
 	"  --initrd=FD               initramfs\n"
 	"  --cmdline=TEXT            added to the kernel's command line\n"
 	"  --disk=ro|rw,serial=NAME,fd=FD[,fd=FD]...\n"
 	"                            a disk; several files are seen as one (ro only)\n"
-	"  --vsock=LISTENFD,DIRFD,BASE[,cid=N]\n"
-	"                            sockets between host and guest; '-' for no LISTENFD\n"
+	"  --vsock=LISTENFD,OFFERSFD[,cid=N]\n"
+	"                            sockets between host and guest; '-' for no descriptor\n"
 	"  --rng                     entropy for the guest\n"
 	"  --console=FD              gets the guest's serial output\n"
 	"  --events=FD               gets a line per event\n"
+	"  --load=FD                 go on with a saved machine instead of booting a kernel\n"
+	"  --control=FD              socket for commands: pause, resume, save\n"
 	"  --qemu=PATH               the emulator (found in PATH)\n"
 	"  --log-level=LEVEL         error, warn, info, debug or trace (warn)\n";
 
 /* Has one of the options before it named the descriptor? */
 static bool fd_taken(const struct options *o, int fd)
 {
-	const int single[] = {o->kernel_fd, o->initrd_fd,       o->console_fd,
-			      o->events_fd, o->vsock_listen_fd, o->vsock_dir_fd};
+	const int single[] = {o->kernel_fd,  o->initrd_fd, o->console_fd,      o->load_fd,
+			      o->control_fd, o->events_fd, o->vsock_listen_fd, o->vsock_offers_fd};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(single); i++)
 		if (single[i] == fd)
@@ -143,22 +144,20 @@ static int parse_vsock(struct options *o, const char *value, struct err *e)
 {
 	_cleanup_free_ char *copy = xstrdup(value);
 	char *rest = copy;
-	const char *listen_fd = strsep(&rest, ","), *dir_fd = strsep(&rest, ","),
-		   *base = strsep(&rest, ","), *cid = strsep(&rest, ",");
+	const char *listen_fd = strsep(&rest, ","), *offers_fd = strsep(&rest, ","),
+		   *cid = strsep(&rest, ",");
 
 	if (o->vsock)
 		return err_set(e, ERR_USAGE, "--vsock is given twice");
-	if (!base || rest)
-		return err_set(e, ERR_USAGE, "--vsock: needs LISTENFD,DIRFD,BASE[,cid=N]");
+	if (!offers_fd || rest)
+		return err_set(e, ERR_USAGE, "--vsock: needs LISTENFD,OFFERSFD[,cid=N]");
 	o->vsock = true;
 	if (!str_eq(listen_fd, "-") &&
 	    parse_fd(o, listen_fd, "--vsock", &o->vsock_listen_fd, e) < 0)
 		return -1;
-	if (parse_fd(o, dir_fd, "--vsock", &o->vsock_dir_fd, e) < 0)
+	if (!str_eq(offers_fd, "-") &&
+	    parse_fd(o, offers_fd, "--vsock", &o->vsock_offers_fd, e) < 0)
 		return -1;
-	if (!*base || strlen(base) > VSOCK_BASE_MAX || strchr(base, '/'))
-		return err_set(e, ERR_USAGE, "--vsock: '%s' is no usable name", base);
-	o->vsock_base = xstrdup(base);
 	if (!cid)
 		return 0;
 	if (!str_starts_with(cid, "cid=") ||
@@ -211,6 +210,10 @@ static int parse_value(struct options *o, const char *name, const char *v, struc
 		return parse_fd(o, v, name, &o->console_fd, e);
 	if (str_eq(name, "--events"))
 		return parse_fd(o, v, name, &o->events_fd, e);
+	if (str_eq(name, "--load"))
+		return parse_fd(o, v, name, &o->load_fd, e);
+	if (str_eq(name, "--control"))
+		return parse_fd(o, v, name, &o->control_fd, e);
 	if (str_eq(name, "--cmdline"))
 		return parse_cmdline(o, v, e);
 	if (str_eq(name, "--disk"))
@@ -254,8 +257,10 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 		.initrd_fd = -1,
 		.console_fd = -1,
 		.events_fd = -1,
+		.load_fd = -1,
+		.control_fd = -1,
 		.vsock_listen_fd = -1,
-		.vsock_dir_fd = -1,
+		.vsock_offers_fd = -1,
 		.vsock_cid = CID_DEFAULT,
 		.log_level = LOG_WARN,
 	};
@@ -264,8 +269,10 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 			return -1;
 	if (o->help)
 		return 0;
-	if (o->kernel_fd < 0)
+	if (o->kernel_fd < 0 && o->load_fd < 0)
 		return err_set(e, ERR_USAGE, "--kernel is missing");
+	if (o->load_fd >= 0 && (o->kernel_fd >= 0 || o->initrd_fd >= 0 || o->cmdline))
+		return err_set(e, ERR_USAGE, "a saved machine has its kernel already");
 	if (o->events_fd < 0)
 		return err_set(e, ERR_USAGE, "--events is missing");
 	if (o->n_disks + o->vsock + o->rng > MACHINE_DEVICES_MAX)
@@ -279,10 +286,10 @@ void options_release(struct options *o)
 	close_fd(&o->initrd_fd);
 	close_fd(&o->console_fd);
 	close_fd(&o->events_fd);
+	close_fd(&o->load_fd);
+	close_fd(&o->control_fd);
 	close_fd(&o->vsock_listen_fd);
-	close_fd(&o->vsock_dir_fd);
-	free(o->vsock_base);
-	o->vsock_base = NULL;
+	close_fd(&o->vsock_offers_fd);
 	for (unsigned int i = 0; i < o->n_disks; i++) {
 		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
 			close_fd(&o->disks[i].fds[k]);

@@ -29,14 +29,15 @@ struct options {
 	int initrd_fd;
 	int console_fd;
 	int events_fd;
+	int load_fd;
+	int control_fd;
 	const char *cmdline;
 	const char *qemu;
 	struct option_disk disks[MACHINE_DEVICES_MAX];
 	unsigned int n_disks;
 	bool vsock;
 	int vsock_listen_fd;
-	int vsock_dir_fd;
-	char *vsock_base; /* owned */
+	int vsock_offers_fd;
 	uint64_t vsock_cid;
 	bool rng;
 	enum log_level log_level;

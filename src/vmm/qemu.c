@@ -11,19 +11,21 @@
  * are started while it does. It dies with us (PR_SET_PDEATHSIG) and we notice its end by pidfd.
  *
  * The guest ends by a reset (-no-reboot turns it into an exit with status 0). A kernel panic ends
- * the same way, so it is recognised by its line on the console; a guest that writes such a line
- * itself only lies about its own end.
+ * the same way, so it is recognised by its line on the console, and so is a guest that switched
+ *itself off, which QEMU cannot do here: it would stay halted for ever. A guest that writes such a
+ *line itself only lies about, or brings, its own end.
  *
  * After QEMU is gone, the workers may still have bytes of the guest for slow host programs. The
- * end is reported when they are through, or after DRAIN_MAX.
+ * end is reported when they are through, or after MACHINE_DRAIN_MAX.
  */
 #include "vmm/qemu.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "virtio/vhost_user.h"
+#include "vmm/console.h"
+#include "vmm/drain.h"
 #include "vmm/qemu_args.h"
 #include "vmm/relay.h"
 
@@ -41,10 +43,7 @@
 #define PROGRAM      "qemu-system-x86_64"
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 #define EXIT_NO_EXEC 127
-#define DRAIN_POLL   (2 * NSEC_PER_MSEC)
-#define DRAIN_MAX    (2 * NSEC_PER_SEC)
 #define RELAY_MS     200
-#define PANIC_MARK   "Kernel panic - not syncing: "
 
 struct qemu {
 	struct machine m;
@@ -56,11 +55,11 @@ struct qemu {
 	struct relay console;
 	struct relay words;
 	char panic[RELAY_LINE];
+	bool switched_off;
 	char last_words[RELAY_LINE];
 	struct vhost_user *devices[MACHINE_DEVICES_MAX];
 	unsigned int n_devices;
-	struct timer drain;
-	uint64_t drain_end;
+	struct drain drain;
 };
 
 static struct machine *qemu_free(struct machine *m);
@@ -247,12 +246,15 @@ static int start(struct qemu *q, struct machine_spec *spec, struct err *e)
 static struct machine *qemu_start(struct loop *loop, struct machine_spec *spec, struct err *e)
 {
 	struct qemu *q = xcalloc(1, sizeof(*q));
-	int r;
+	int r = 0;
 
 	q->m.ops = &qemu_machine_ops;
 	q->loop = loop;
 	q->exit_ev.fd = -1;
-	r = start(q, spec, e);
+	if (spec->load_fd >= 0)
+		r = err_set(e, ERR_UNSUPPORTED, "a saved machine needs KVM");
+	if (r == 0)
+		r = start(q, spec, e);
 	for (unsigned int i = 0; i < spec->n_devices; i++) {
 		virtio_device_free(spec->devices[i]);
 		spec->devices[i] = NULL;
@@ -266,11 +268,15 @@ static struct machine *qemu_start(struct loop *loop, struct machine_spec *spec, 
 static void on_console_line(struct relay *r, const char *line)
 {
 	struct qemu *q = container_of(r, struct qemu, console);
-	const char *mark = strstr(line, PANIC_MARK);
+	const char *panic = console_panic(line);
 
 	/* The last one counts: only it can have been the end. */
-	if (mark)
-		snprintf(q->panic, sizeof(q->panic), "%s", mark + strlen(PANIC_MARK));
+	if (panic)
+		snprintf(q->panic, sizeof(q->panic), "%s", panic);
+	if (console_halted(line) && q->pid > 0) {
+		q->switched_off = true;
+		kill(q->pid, SIGKILL);
+	}
 }
 
 static void on_words_line(struct relay *r, const char *line)
@@ -295,6 +301,12 @@ static int qemu_resume(struct machine *m)
 	return kill(q->pid, SIGCONT) < 0 ? -errno : 0;
 }
 
+static int qemu_save(struct machine *m, int fd, struct err *e)
+{
+	err_set(e, ERR_UNSUPPORTED, "a machine in software emulation cannot be saved");
+	return err_hint(e, "--machine kvm can, on a host that has it");
+}
+
 static void qemu_stop(struct machine *m)
 {
 	struct qemu *q = container_of(m, struct qemu, m);
@@ -306,14 +318,17 @@ static void qemu_stop(struct machine *m)
 
 /* --- End. */
 
-static void report_end(struct qemu *q)
+static void report_end(void *ctx)
 {
+	struct qemu *q = ctx;
 	char text[RELAY_LINE + 64] = "";
 	enum machine_end end = MACHINE_END_ERROR;
 	const char *words = q->last_words[0] ? q->last_words : "it left no message";
 
 	if (q->stopping) {
 		end = MACHINE_END_KILLED;
+	} else if (q->switched_off) {
+		end = MACHINE_END_SHUTDOWN;
 	} else if (WIFSIGNALED(q->status)) {
 		snprintf(text, sizeof(text), "qemu was killed by signal %d: %s",
 			 WTERMSIG(q->status), words);
@@ -331,17 +346,14 @@ static void report_end(struct qemu *q)
 	q->m.on_end(&q->m, end, text);
 }
 
-static void on_drain(struct timer *t)
+static bool devices_idle(void *ctx)
 {
-	struct qemu *q = container_of(t, struct qemu, drain);
-	bool idle = true;
+	struct qemu *q = ctx;
 
-	for (unsigned int i = 0; i < q->n_devices && idle; i++)
-		idle = vhost_user_idle(q->devices[i]);
-	if (idle || clock_mono_ns() >= q->drain_end)
-		report_end(q);
-	else
-		timer_set(q->loop, t, clock_mono_ns() + DRAIN_POLL);
+	for (unsigned int i = 0; i < q->n_devices; i++)
+		if (!vhost_user_idle(q->devices[i]))
+			return false;
+	return true;
 }
 
 static void on_exit_ev(struct ev *ev, uint32_t events)
@@ -355,9 +367,8 @@ static void on_exit_ev(struct ev *ev, uint32_t events)
 	close_fd(&ev->fd);
 	relay_finish(&q->console, RELAY_MS);
 	relay_finish(&q->words, 0);
-	q->drain_end = clock_mono_ns() + (q->stopping ? 0 : DRAIN_MAX);
-	q->drain.fn = on_drain;
-	on_drain(&q->drain);
+	drain_start(&q->drain, q->loop, q->stopping ? 0 : MACHINE_DRAIN_MAX, devices_idle,
+		    report_end, q);
 }
 
 static struct machine *qemu_free(struct machine *m)
@@ -369,7 +380,7 @@ static struct machine *qemu_free(struct machine *m)
 		while (waitpid(q->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
-	timer_cancel(q->loop, &q->drain);
+	drain_cancel(&q->drain);
 	loop_del(q->loop, &q->exit_ev);
 	close_fd(&q->exit_ev.fd);
 	relay_finish(&q->console, 0);
@@ -385,6 +396,7 @@ const struct machine_ops qemu_machine_ops = {
 	.start = qemu_start,
 	.pause = qemu_pause,
 	.resume = qemu_resume,
+	.save = qemu_save,
 	.stop = qemu_stop,
 	.free = qemu_free,
 };

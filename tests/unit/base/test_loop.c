@@ -344,6 +344,22 @@ static void test_stop_ends_the_timers(void **state)
 	timer_cancel(loop, &late.t);
 }
 
+static void test_run_again(void **state)
+{
+	struct named_timer end = NAMED('.'), late = NAMED('x'), again = NAMED('.');
+
+	timer_set(loop, &end.t, 10);
+	timer_set(loop, &late.t, 20);
+	timer_set(loop, &again.t, 30);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, ".");
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, ".x.");
+	/* A stop before the run counts for that run. */
+	loop_stop(loop);
+	assert_int_equal(loop_run(loop), 0);
+}
+
 static void test_a_source_may_set_a_timer(void **state)
 {
 	struct named_timer far = NAMED('x');
@@ -378,6 +394,7 @@ int main(void)
 		loop_test(test_timer_cancels_one_that_is_due),
 		loop_test(test_timer_sets_itself_again),
 		loop_test(test_stop_ends_the_timers),
+		loop_test(test_run_again),
 		loop_test(test_a_source_may_set_a_timer),
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../testing.h"
 
-#include "image/crc32c.h"
+#include "base/crc32c.h"
 #include "image/hash.h"
 #include "image/store_path.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 
-#include "image/crc32c.h"
+#include "base/crc32c.h"
 #include "image/le.h"
 
 /* An index of three entries; returns a descriptor on it. */

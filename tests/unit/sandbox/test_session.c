@@ -22,6 +22,11 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 	seen.grace_ms = grace_ms;
 }
 
+const char *monitor_end_text(const struct monitor *m)
+{
+	return "of old age";
+}
+
 void monitor_note(struct monitor *m, const char *fmt, ...)
 {
 	va_list ap;

@@ -26,6 +26,7 @@
 struct fixture {
 	char *dir;
 	int dir_fd;
+	int offers; /* our end */
 	struct fake_ram ram;
 	struct fake_queue rx;
 	struct fake_queue tx;
@@ -62,15 +63,18 @@ static const struct virtio_transport_ops transport = {on_notify, on_broken};
 static inline int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
-	struct vsock_config c = {.guest_cid = CID, .base = "v"};
+	struct vsock_config c = {.guest_cid = CID};
+	int sv[2];
 
 	temp_setup((void **)&f->dir);
 	*state = f;
 	f->dir_fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	f->buf_alloc = 256 * 1024;
-	c.dir_fd = dup(f->dir_fd);
 	c.listen_fd = unix_listen_at(f->dir_fd, "v", 8);
 	assert_true(c.listen_fd >= 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), 0);
+	f->offers = sv[0];
+	c.offers_fd = sv[1];
 	f->dev = vsock_new(&c);
 	assert_non_null(f->dev);
 	f->dev->transport = &transport;
@@ -96,6 +100,7 @@ static inline int teardown(void **state)
 	close(f->kick[1]);
 	close(f->call);
 	close(f->dir_fd);
+	close_fd(&f->offers);
 	temp_teardown((void **)&f->dir);
 	free(f);
 	return 0;
@@ -272,20 +277,42 @@ static inline int host_connect(struct fixture *f, uint32_t *ret_port)
 	return fd;
 }
 
-/* A guest program's connection (from port 4000) to the socket v_<port>. */
+/* The descriptor of the next offer, which has to be for `port`. */
+static inline int take_offer(struct fixture *f, uint32_t port)
+{
+	struct pollfd p = {.fd = f->offers, .events = POLLIN};
+	uint32_t got[2] = {};
+	struct iovec iov = {got, sizeof(got)};
+	union {
+		char data[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.data,
+		.msg_controllen = sizeof(control.data),
+	};
+	int fd;
+
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	assert_int_equal(recvmsg(f->offers, &mh, MSG_CMSG_CLOEXEC), sizeof(struct vsock_offer));
+	assert_int_equal(got[0], port);
+	assert_non_null(CMSG_FIRSTHDR(&mh));
+	assert_int_equal(CMSG_FIRSTHDR(&mh)->cmsg_len, CMSG_LEN(sizeof(int)));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(fd));
+	return fd;
+}
+
+/* A guest program's connection (from port 4000) to a port where a host program takes it. */
 static inline int guest_connect(struct fixture *f, uint32_t port)
 {
-	char name[32];
-	int listener, fd;
+	int fd;
 
-	snprintf(name, sizeof(name), "v_%u", port);
-	listener = unix_listen_at(f->dir_fd, name, 1);
-	assert_true(listener >= 0);
 	put(f, VIRTIO_VSOCK_OP_REQUEST, port, 4000, 0, NULL, 0);
 	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
 	assert_int_equal(f->h.buf_alloc, CREDIT);
-	fd = accept(listener, NULL, NULL);
-	assert_true(fd >= 0);
-	close(listener);
+	fd = take_offer(f, port);
+	assert_int_equal(fd_set_nonblock(fd, false), 0);
 	return fd;
 }

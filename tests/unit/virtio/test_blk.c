@@ -4,6 +4,7 @@
 #include "virtio/blk.h"
 
 #include <linux/virtio_blk.h>
+#include <sys/eventfd.h>
 
 #define QUEUE_GPA  RAM_GPA
 #define HEADER_GPA (RAM_GPA + MIB)
@@ -301,6 +302,74 @@ static void test_bad_files(void **state)
 	close(pipes[1]);
 }
 
+/* A driver that fills the queue with large requests does not occupy the thread for all of them. */
+static void test_turns(void **state)
+{
+	static uint8_t content[MIB];
+	struct fixture f = {};
+	struct virtio_blk_outhdr h = {.type = VIRTIO_BLK_T_IN};
+	const struct fake_part parts[] = {
+		{HEADER_GPA, sizeof(h), false}, {DATA_GPA, MIB, true}, {STATUS_GPA, 1, true}};
+	int fd = make_file(content, sizeof(content), O_RDONLY), kick = eventfd(0, EFD_CLOEXEC);
+	uint32_t head, used;
+	unsigned int first = 0;
+	uint64_t n;
+
+	start(&f, disk_new(&fd, 1, false));
+	virtio_device_stop_queue(f.dev, 0);
+	memcpy(ram_at(&f.ram, HEADER_GPA), &h, sizeof(h));
+	for (int i = 0; i < 20; i++)
+		fq_add(&f.q, parts, 3);
+	assert_int_equal(virtio_device_start_queue(f.dev, 0, &f.ram.table, &f.q.cfg, kick), 0);
+	while (fq_take_used(&f.q, &head, &used))
+		first++;
+	assert_in_range(first, 1, 19);
+	/* It comes back by itself for the rest. */
+	for (unsigned int left = 20 - first; left;) {
+		assert_int_equal(read(kick, &n, sizeof(n)), sizeof(n));
+		virtio_device_kick(f.dev, 0);
+		while (fq_take_used(&f.q, &head, &used))
+			left--;
+	}
+	stop(&f);
+	close(kick);
+}
+
+/* No single request is larger than what the driver was told is possible. */
+static void test_too_large(void **state)
+{
+	static uint8_t content[4096];
+	const uint64_t size = 256 * MIB;
+	struct fixture f = {};
+	struct virtio_blk_config config;
+	int fd = make_file(content, sizeof(content), O_RDWR);
+	void *big = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct virtio_blk_outhdr h = {.type = VIRTIO_BLK_T_OUT};
+	struct fake_part parts[] = {
+		{HEADER_GPA, sizeof(h), false}, {4 * GIB, 0, false}, {STATUS_GPA, 1, true}};
+	uint32_t head, used, max;
+
+	assert_ptr_not_equal(big, MAP_FAILED);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	start(&f, disk_new(&fd, 1, true));
+	assert_int_equal(guest_mem_add(&f.ram.table, big, 4 * GIB, size), 0);
+	memcpy(&config, f.dev->config, sizeof(config));
+	assert_true(f.dev->features & VIRTIO_BIT(VIRTIO_BLK_F_SIZE_MAX));
+	max = config.size_max * config.seg_max;
+	memcpy(ram_at(&f.ram, HEADER_GPA), &h, sizeof(h));
+	for (uint32_t more = 0; more <= 512; more += 512) {
+		parts[1].len = max + more;
+		fq_add(&f.q, parts, 3);
+		virtio_device_kick(f.dev, 0);
+		assert_true(fq_take_used(&f.q, &head, &used));
+		assert_int_equal(*(uint8_t *)ram_at(&f.ram, STATUS_GPA),
+				 more ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+	}
+	stop(&f);
+	munmap(big, size);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +381,8 @@ int main(void)
 		cmocka_unit_test(test_short_header),
 		cmocka_unit_test(test_shrunk_file),
 		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_too_large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

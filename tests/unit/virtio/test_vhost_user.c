@@ -8,6 +8,7 @@
 #include "virtio/vsock.h"
 
 #include <dirent.h>
+#include <linux/virtio_vsock.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -279,7 +280,7 @@ static void test_broken_ring(void **state)
 
 static void test_config(void **state)
 {
-	struct vsock_config vc = {.guest_cid = 77, .listen_fd = -1, .dir_fd = -1};
+	struct vsock_config vc = {.guest_cid = 77, .listen_fd = -1, .offers_fd = -1};
 	struct fixture f = {};
 	struct vhost_user_config c = {.offset = 0, .size = 8}, got;
 
@@ -372,6 +373,7 @@ static void test_bad_version(void **state)
 	expect_closed(*state);
 }
 
+/* Addresses that are not even in the table are the front-end's fault ... */
 static void test_bad_ring_address(void **state)
 {
 	struct fixture *f = *state;
@@ -380,6 +382,191 @@ static void test_bad_ring_address(void **state)
 	f->q.cfg.used = RAM_GPA + RAM_SIZE;
 	start_ring(f, 0);
 	expect_closed(f);
+}
+
+/* ... others that make no ring are the driver's, which can reset the device and do better. */
+static void test_bad_ring(void **state)
+{
+	struct fixture *f = *state;
+	const struct virtq_config good = f->q.cfg;
+	const struct virtq_config bad[] = {
+		{.size = 3, .desc = good.desc, .avail = good.avail, .used = good.used},
+		{.size = 0, .desc = good.desc, .avail = good.avail, .used = good.used},
+		{.size = 16, .desc = good.desc + 8, .avail = good.avail, .used = good.used},
+		{.size = 16, .desc = good.desc, .avail = good.avail + 1, .used = good.used},
+		{.size = 16,
+		 .desc = good.desc,
+		 .avail = good.avail,
+		 .used = RAM_GPA + RAM_SIZE - 64},
+	};
+
+	bring_up(f);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		int err = eventfd(0, EFD_CLOEXEC);
+		struct vhost_user_vring_state s;
+		uint64_t n;
+
+		send_state(f, VHOST_USER_GET_VRING_BASE, 0, 0);
+		get_reply(f, VHOST_USER_GET_VRING_BASE, &s, sizeof(s));
+		send_fd(f, VHOST_USER_SET_VRING_ERR, 0, err);
+		f->q.cfg = bad[i];
+		start_ring(f, 0);
+		wait_readable(err);
+		assert_int_equal(read(err, &n, sizeof(n)), sizeof(n));
+		assert_int_equal(n, 1);
+		assert_int_equal(vhost_user_running_queues(f->vu), 0);
+		close(err);
+	}
+	send_state(f, VHOST_USER_GET_VRING_BASE, 0, 0);
+	fq_init(&f->q, &f->ram, QUEUE_GPA, 16);
+	start_ring(f, 0);
+	get_reply(f, VHOST_USER_GET_VRING_BASE, &(struct vhost_user_vring_state){},
+		  sizeof(struct vhost_user_vring_state));
+	expect_random(f);
+}
+
+/* A kick descriptor that will never say anything again. */
+static void test_dead_kick(void **state)
+{
+	struct fixture *f = *state;
+	int err = eventfd(0, EFD_CLOEXEC), pipes[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	close(f->kick);
+	f->kick = pipes[0];
+	send_fd(f, VHOST_USER_SET_VRING_ERR, 0, err);
+	bring_up(f);
+	get_u64(f, VHOST_USER_GET_FEATURES);
+	assert_false(vhost_user_broken(f->vu));
+	close(pipes[1]);
+	wait_readable(err);
+	assert_true(vhost_user_broken(f->vu));
+	close(err);
+}
+
+#define RX_GPA  RAM_GPA
+#define TX_GPA  (RAM_GPA + 64 * KIB)
+#define RX_BUF  (RAM_GPA + MIB)
+#define TX_BUF  (RAM_GPA + 2 * MIB)
+#define HDR     sizeof(struct virtio_vsock_hdr)
+#define RX_BUFS 16
+
+/* The guest's end of a connection, over two rings that vhost-user started. */
+struct guest {
+	struct fixture f;
+	struct fake_queue rx;
+	struct fake_queue tx;
+	struct virtio_vsock_hdr h; /* the packet received last */
+};
+
+static void start_ring_of(struct fixture *f, unsigned int i, const struct fake_queue *q, int kick)
+{
+	struct vhost_user_vring_addr a = {
+		.index = i,
+		.desc = q->cfg.desc - RAM_GPA + USER_ADDR,
+		.avail = q->cfg.avail - RAM_GPA + USER_ADDR,
+		.used = q->cfg.used - RAM_GPA + USER_ADDR,
+	};
+
+	send_state(f, VHOST_USER_SET_VRING_NUM, i, q->cfg.size);
+	send_msg(f, VHOST_USER_SET_VRING_ADDR, 0, &a, sizeof(a), NULL, 0);
+	send_fd(f, VHOST_USER_SET_VRING_CALL, i, f->call);
+	send_fd(f, VHOST_USER_SET_VRING_KICK, i, kick);
+	send_state(f, VHOST_USER_SET_VRING_ENABLE, i, 1);
+}
+
+static void guest_put(struct guest *g, uint16_t op, const char *data)
+{
+	uint32_t n = (uint32_t)strlen(data);
+	const struct fake_part part = {TX_BUF, (uint32_t)HDR + n, false};
+	struct virtio_vsock_hdr h = {
+		.src_cid = 3,
+		.dst_cid = 2,
+		.src_port = g->h.dst_port,
+		.dst_port = g->h.src_port,
+		.len = n,
+		.type = VIRTIO_VSOCK_TYPE_STREAM,
+		.op = op,
+		.buf_alloc = 65536,
+	};
+
+	memcpy(ram_at(&g->f.ram, TX_BUF), &h, HDR);
+	memcpy(ram_at(&g->f.ram, TX_BUF + HDR), data, n);
+	fq_add(&g->tx, &part, 1);
+}
+
+static void guest_get(struct guest *g)
+{
+	uint32_t head, len;
+	uint64_t n;
+
+	for (;;) {
+		fq_set_used_event(&g->rx, g->rx.used_seen);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (fq_take_used(&g->rx, &head, &len))
+			break;
+		wait_readable(g->f.call);
+		assert_int_equal(read(g->f.call, &n, sizeof(n)), sizeof(n));
+	}
+	memcpy(&g->h, ram_at(&g->f.ram, RX_BUF + head * 4096ULL), HDR);
+}
+
+/*
+ * What the guest had put into one queue is delivered although another queue is stopped first, as
+ * when the guest reboots right after a program's last output.
+ */
+static void test_last_words(void **state)
+{
+	struct vsock_config vc = {.guest_cid = 3, .offers_fd = -1};
+	int dir = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC), client;
+	int idle_kick = eventfd(0, EFD_CLOEXEC);
+	struct vhost_user_vring_state s;
+	struct guest g = {};
+	uint64_t one = 1;
+	char got[32] = {};
+
+	vc.listen_fd = unix_listen_at(dir, "v", 1);
+	start_device(&g.f, vsock_new(&vc));
+	fq_init(&g.rx, &g.f.ram, RX_GPA, RX_BUFS);
+	fq_init(&g.tx, &g.f.ram, TX_GPA, 16);
+	for (uint64_t i = 0; i < RX_BUFS; i++)
+		fq_add(&g.rx, &(struct fake_part){RX_BUF + i * 4096, 4096, true}, 1);
+	send_u64(&g.f, VHOST_USER_SET_FEATURES,
+		 VIRTIO_RING_FEATURES | VIRTIO_BIT(VHOST_USER_F_PROTOCOL_FEATURES));
+	send_memory(&g.f);
+	start_ring_of(&g.f, 0, &g.rx, idle_kick);
+	start_ring_of(&g.f, 1, &g.tx, g.f.kick);
+
+	client = unix_connect_at(dir, "v");
+	assert_true(client >= 0);
+	assert_int_equal(write_full(client, "CONNECT 52\n", 11), 0);
+	guest_get(&g);
+	assert_int_equal(g.h.op, VIRTIO_VSOCK_OP_REQUEST);
+	guest_put(&g, VIRTIO_VSOCK_OP_RESPONSE, "");
+	assert_int_equal(write(g.f.kick, &one, sizeof(one)), sizeof(one));
+	wait_readable(client);
+	assert_true(read(client, got, sizeof(got)) > 0);
+	assert_true(str_starts_with(got, "OK "));
+
+	guest_put(&g, VIRTIO_VSOCK_OP_RW, "bye");
+	for (uint32_t i = 0; i < 2; i++) {
+		send_state(&g.f, VHOST_USER_GET_VRING_BASE, i, 0);
+		get_reply(&g.f, VHOST_USER_GET_VRING_BASE, &s, sizeof(s));
+	}
+	wait_readable(client);
+	assert_int_equal(read(client, got, sizeof(got)), 3);
+	assert_memory_equal(got, "bye", 3);
+	wait_readable(client);
+	assert_int_equal(read(client, got, sizeof(got)), 0);
+
+	close(client);
+	close(dir);
+	vhost_user_free(g.f.vu);
+	close(g.f.fd);
+	close(g.f.kick);
+	close(g.f.call);
+	close(idle_kick);
+	ram_release(&g.f.ram);
 }
 
 static unsigned int count_fds(void)
@@ -445,6 +632,9 @@ int main(void)
 		cmocka_unit_test(test_bad_messages),
 		CASE(test_bad_version),
 		CASE(test_bad_ring_address),
+		CASE(test_bad_ring),
+		CASE(test_dead_kick),
+		temp_test(test_last_words),
 		cmocka_unit_test(test_no_leak),
 		CASE(test_pieces),
 	};

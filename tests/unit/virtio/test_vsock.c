@@ -139,15 +139,66 @@ static void test_guest_connect(void **state)
 	close(fd);
 }
 
-static void test_nobody_listens(void **state)
+/* Nobody takes offers any more. */
+static void test_offers_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up(f);
+	close_fd(&f->offers);
+	put(f, VIRTIO_VSOCK_OP_REQUEST, 5555, 4000, 0, NULL, 0);
+	expect(f, VIRTIO_VSOCK_OP_RST);
+	assert_int_equal(f->h.src_port, 5555);
+	assert_int_equal(f->h.dst_port, 4000);
+}
+
+/* Closed by the owner: whatever was said meanwhile, the last word is a reset. */
+static void test_offer_refused(void **state)
 {
 	struct fixture *f = *state;
 
 	bring_up(f);
 	put(f, VIRTIO_VSOCK_OP_REQUEST, 5555, 4000, 0, NULL, 0);
-	expect(f, VIRTIO_VSOCK_OP_RST);
-	assert_int_equal(f->h.src_port, 5555);
+	close(take_offer(f, 5555));
+	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
+	do
+		get_packet(f);
+	while (f->h.op == VIRTIO_VSOCK_OP_SHUTDOWN);
+	assert_int_equal(f->h.op, VIRTIO_VSOCK_OP_RST);
 	assert_int_equal(f->h.dst_port, 4000);
+}
+
+/* The owner does not look: the device does not wait for it, and nobody else notices. */
+static void test_offers_full(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t port, n = 0, first;
+	int fd;
+
+	bring_up(f);
+	do {
+		put(f, VIRTIO_VSOCK_OP_REQUEST, 1000 + n, 4000, 0, NULL, 0);
+		get_packet(f);
+		offer_rx(f, 1);
+		n++;
+	} while (f->h.op == VIRTIO_VSOCK_OP_RESPONSE);
+	assert_int_equal(f->h.op, VIRTIO_VSOCK_OP_RST);
+	/* Not for the limit of the guest's connections. */
+	assert_in_range(n, 2, 700);
+	fd = host_connect(f, &port);
+	close(fd);
+	first = f->h.src_port;
+	assert_int_equal(first, port);
+	/* With room again, offers are made again; the one that was refused never comes. */
+	for (uint32_t i = 0; i < n - 1; i++)
+		close(take_offer(f, 1000 + i));
+	do {
+		get_packet(f);
+		offer_rx(f, 1);
+	} while (f->h.op != VIRTIO_VSOCK_OP_RST || f->h.src_port != 1000 + n - 2);
+	put(f, VIRTIO_VSOCK_OP_REQUEST, 5000, 4000, 0, NULL, 0);
+	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
+	close(take_offer(f, 5000));
 }
 
 static void stop_queues(void *arg)
@@ -179,17 +230,153 @@ static void test_driver_reset(void **state)
 	close(other);
 }
 
+#define EVENT_GPA     (RAM_GPA + 128 * KIB)
+#define EVENT_BUF_GPA (RAM_GPA + 600 * KIB)
+
+struct event_queue {
+	struct fixture *f;
+	struct fake_queue q;
+	int kick;
+};
+
+static void start_event_queue(void *arg)
+{
+	struct event_queue *e = arg;
+
+	assert_int_equal(
+		virtio_device_start_queue(e->f->dev, 2, &e->f->ram.table, &e->q.cfg, e->kick), 0);
+}
+
+static void stop_event_queue(void *arg)
+{
+	struct event_queue *e = arg;
+
+	virtio_device_stop_queue(e->f->dev, 2);
+}
+
+static void restored(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->dev->ops->restored(f->dev);
+}
+
+static void nothing(void *arg)
+{
+}
+
+static void event_queue_init(struct event_queue *e, struct fixture *f)
+{
+	*e = (struct event_queue){.f = f, .kick = eventfd(0, EFD_CLOEXEC)};
+	fq_init(&e->q, &f->ram, EVENT_GPA, 8);
+}
+
+static void offer_event(struct event_queue *e, uint32_t len)
+{
+	const struct fake_part part = {EVENT_BUF_GPA, len, true};
+
+	memset(ram_at(&e->f->ram, EVENT_BUF_GPA), 0xff, len);
+	fq_set_used_event(&e->q, e->q.used_seen);
+	fq_add(&e->q, &part, 1);
+}
+
+static bool got_event(struct event_queue *e)
+{
+	const struct virtio_vsock_event *got = ram_at(&e->f->ram, EVENT_BUF_GPA);
+	uint32_t head, len;
+
+	if (!fq_take_used(&e->q, &head, &len))
+		return false;
+	assert_int_equal(len, sizeof(*got));
+	assert_int_equal(got->id, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+	return true;
+}
+
+static void test_restored(void **state)
+{
+	struct fixture *f = *state;
+	struct event_queue e;
+	uint32_t before, head, len;
+	uint64_t one = 1;
+	int old, new;
+
+	event_queue_init(&e, f);
+	bring_up(f);
+	old = host_connect(f, &before);
+	offer_event(&e, 4);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	assert_false(got_event(&e));
+	worker_call(f->dev->worker, restored, f);
+	assert_true(got_event(&e));
+	/* What the guest's driver would close with the old connections is not begun. */
+	new = client(f, "CONNECT 52\n");
+	for (int i = 0; i < 3; i++) /* accepted, heard, and had there been anything to do, done */
+		worker_call(f->dev->worker, nothing, NULL);
+	assert_false(fq_take_used(&f->rx, &head, &len));
+	/* It is told once, and has dealt with it when it gives the buffer back. */
+	offer_event(&e, 4);
+	assert_int_equal(fq_avail_event(&e.q), 1);
+	assert_int_equal(write(e.kick, &one, sizeof(one)), sizeof(one));
+	expect(f, VIRTIO_VSOCK_OP_REQUEST);
+	assert_false(got_event(&e));
+	/* No new connection looks like one that the guest remembers (but once in 2^30 runs). */
+	assert_int_not_equal(f->h.src_port, before + 1);
+	close(old);
+	close(new);
+	close(e.kick);
+}
+
+static void test_restored_without_buffers(void **state)
+{
+	struct fixture *f = *state;
+	struct event_queue e;
+	uint64_t one = 1;
+
+	event_queue_init(&e, f);
+	bring_up(f);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	worker_call(f->dev->worker, restored, f);
+	assert_false(got_event(&e));
+	offer_event(&e, 4);
+	/* The device asked for this kick. */
+	assert_int_equal(fq_avail_event(&e.q), 0);
+	assert_int_equal(write(e.kick, &one, sizeof(one)), sizeof(one));
+	while (!got_event(&e))
+		wait_call(f);
+	/* A driver that starts over has no connections to close. */
+	worker_call(f->dev->worker, restored, f);
+	worker_call(f->dev->worker, stop_event_queue, &e);
+	close(e.kick);
+	event_queue_init(&e, f);
+	offer_event(&e, 4);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	assert_false(got_event(&e));
+	assert_false(f->broken);
+	/* No room for an event in it. */
+	worker_call(f->dev->worker, stop_event_queue, &e);
+	close(e.kick);
+	event_queue_init(&e, f);
+	offer_event(&e, 3);
+	worker_call(f->dev->worker, start_event_queue, &e);
+	worker_call(f->dev->worker, restored, f);
+	assert_true(f->broken);
+	close(e.kick);
+}
+
 static void test_bad_settings(void **state)
 {
+	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const struct vsock_config bad[] = {
-		{.guest_cid = 2, .listen_fd = -1, .dir_fd = -1},
-		{.guest_cid = UINT32_MAX, .listen_fd = -1, .dir_fd = -1},
-		{.guest_cid = 3, .listen_fd = -1, .dir_fd = -1, .base = "a/b"},
-		{.guest_cid = 3, .listen_fd = -1, .dir_fd = -1, .base = ""},
+		{.guest_cid = 2, .listen_fd = -1, .offers_fd = -1},
+		{.guest_cid = UINT32_MAX, .listen_fd = -1, .offers_fd = -1},
+		{.guest_cid = 3, .listen_fd = -1, .offers_fd = open("/dev/null", O_RDWR)},
+		{.guest_cid = 3, .listen_fd = -1, .offers_fd = stream},
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_null(vsock_new(&bad[i]));
+	/* Taken over also then. */
+	assert_int_equal(fcntl(stream, F_GETFD), -1);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -197,11 +384,20 @@ static void test_bad_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_host_connect),     CASE(test_host_close),
-		CASE(test_refused_by_guest), CASE(test_early_client),
-		CASE(test_bad_hello),        CASE(test_hello_pieces),
-		CASE(test_guest_connect),    CASE(test_nobody_listens),
-		CASE(test_driver_reset),     cmocka_unit_test(test_bad_settings),
+		CASE(test_host_connect),
+		CASE(test_host_close),
+		CASE(test_refused_by_guest),
+		CASE(test_early_client),
+		CASE(test_bad_hello),
+		CASE(test_hello_pieces),
+		CASE(test_guest_connect),
+		CASE(test_offers_gone),
+		CASE(test_offer_refused),
+		CASE(test_offers_full),
+		CASE(test_driver_reset),
+		CASE(test_restored),
+		CASE(test_restored_without_buffers),
+		cmocka_unit_test(test_bad_settings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

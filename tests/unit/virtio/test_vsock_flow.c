@@ -214,14 +214,50 @@ static void test_reset_flood(void **state)
 		expect(f, VIRTIO_VSOCK_OP_RST);
 }
 
+/* Adds a packet at the moment that follows the device's first look at an empty tx queue. */
+static void add_when_notified(void *ctx, unsigned int queue)
+{
+	static const struct fake_part part = {TX_BUF_GPA, HDR, false};
+	struct fixture *f = ctx;
+
+	if (queue == 1 && f->tx.next_desc == 63)
+		fq_add(&f->tx, &part, 1);
+	on_notify(ctx, queue);
+}
+
+/*
+ * The last packet of a turn's budget finds the queue empty, and one more comes before kicks are
+ * asked for: no kick follows, so the device must come back by itself.
+ */
+static void test_end_of_turn(void **state)
+{
+	static const struct virtio_transport_ops ops = {add_when_notified, on_broken};
+	static const struct fake_part part = {TX_BUF_GPA, HDR, false};
+	struct fixture *f = *state;
+
+	f->dev->transport = &ops;
+	fq_init(&f->tx, &f->ram, TX_GPA, 128);
+	memset(ram_at(&f->ram, TX_BUF_GPA), 0, HDR); /* from nobody: ignored */
+	for (int i = 0; i < 63; i++)
+		fq_add(&f->tx, &part, 1);
+	fq_set_used_event(&f->tx, 63);
+	worker_call(f->dev->worker, start_queues, f);
+	for (int i = 0; i < 64; i++) {
+		uint32_t head, len;
+
+		while (!fq_take_used(&f->tx, &head, &len))
+			wait_call(f);
+	}
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_credit_of_guest), CASE(test_credit_overrun),  CASE(test_credit_of_host),
-		CASE(test_no_rx_buffers),   CASE(test_hostile_packets), CASE(test_short_packet),
-		CASE(test_reset_flood),
+		CASE(test_end_of_turn),    CASE(test_credit_of_guest), CASE(test_credit_overrun),
+		CASE(test_credit_of_host), CASE(test_no_rx_buffers),   CASE(test_hostile_packets),
+		CASE(test_short_packet),   CASE(test_reset_flood),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static void test_choice(void **state)
 
 static void test_kernel_cmdline(void **state)
 {
-	struct machine_spec s = {.cpus = 1, .cmdline = "quux=1"};
+	struct machine_spec s = {.load_fd = -1, .cpus = 1, .cmdline = "quux=1"};
 	char *line = qemu_kernel_cmdline(&s, 2596096, NULL);
 
 	assert_non_null(strstr(line, "tsc_early_khz=2596096 tsc=reliable"));
@@ -48,7 +48,7 @@ static void test_kernel_cmdline(void **state)
 static void test_long_cmdline(void **state)
 {
 	static char text[2000];
-	struct machine_spec s = {.cpus = 1, .cmdline = text};
+	struct machine_spec s = {.load_fd = -1, .cpus = 1, .cmdline = text};
 	struct err e = {};
 
 	memset(text, 'a', sizeof(text) - 1);
@@ -68,6 +68,7 @@ static void test_args(void **state)
 {
 	struct virtio_device blk = {.id = VIRTIO_ID_BLOCK}, vsock = {.id = VIRTIO_ID_VSOCK};
 	struct machine_spec s = {
+		.load_fd = -1,
 		.cpus = 2,
 		.memory_mib = 300,
 		.kernel_fd = 11,
@@ -122,6 +123,7 @@ static char *run_script(const char *dir, const char *script, bool stop, struct e
 {
 	char *program = xasprintf("%s/qemu", dir), *console = xasprintf("%s/console", dir), *text;
 	struct machine_spec s = {
+		.load_fd = -1,
 		.cpus = 1,
 		.memory_mib = 64,
 		.kernel_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
@@ -192,6 +194,7 @@ static void test_ends(void **state)
 static void test_not_installed(void **state)
 {
 	struct machine_spec s = {
+		.load_fd = -1,
 		.cpus = 1,
 		.kernel_fd = 0,
 		.initrd_fd = -1,

@@ -66,8 +66,8 @@ static void test_all(void **state)
 	struct parsed *p =
 		PARSE("--machine=qemu", "--cpus=2", "--memory=1024", "--kernel=@a", "--initrd=@b",
 		      "--cmdline=a=b c", "--disk=ro,serial=image,fd=@c,fd=@d",
-		      "--disk=rw,serial=upper,fd=@e", "--vsock=-,@f,v,cid=9", "--rng",
-		      "--events=@g", "--log-level=debug", "--qemu=/bin/true");
+		      "--disk=rw,serial=upper,fd=@e", "--vsock=-,@f,cid=9", "--rng", "--events=@g",
+		      "--log-level=debug", "--qemu=/bin/true");
 	const struct options *o = &p->o;
 
 	assert_int_equal(p->r, 0);
@@ -85,7 +85,7 @@ static void test_all(void **state)
 	assert_string_equal(o->disks[1].serial, "upper");
 	assert_true(o->vsock && o->rng);
 	assert_int_equal(o->vsock_listen_fd, -1);
-	assert_int_equal(o->vsock_dir_fd, p->fds[5]);
+	assert_int_equal(o->vsock_offers_fd, p->fds[5]);
 	assert_int_equal(o->vsock_cid, 9);
 	assert_int_equal(o->log_level, LOG_DEBUG);
 	/* Whatever we start does not get them by accident. */
@@ -132,12 +132,12 @@ static void test_errors(void **state)
 		{"--disk=ro,serial=x,fd=@c,fd=@c", "used twice"},
 		{"--disk=ro,serial=x,fd=@c,size=3", "unknown field"},
 		{"--disk=rw,serial=x,fd=@c,fd=@d", "one fd="},
-		{"--vsock=@c,@d", "needs LISTENFD"},
-		{"--vsock=@c,@c,v", "used twice"},
-		{"--vsock=-,@c,a/b", "no usable name"},
-		{"--vsock=-,@c,", "no usable name"},
-		{"--vsock=-,@c,v,cid=2", "context id"},
-		{"--vsock=-,@c,v,4", "context id"},
+		{"--vsock=@c", "needs LISTENFD"},
+		{"--vsock=@c,@d,cid=3,", "needs LISTENFD"},
+		{"--vsock=@c,@c", "used twice"},
+		{"--vsock=-,", "no descriptor number"},
+		{"--vsock=-,@c,cid=2", "context id"},
+		{"--vsock=-,@c,4", "context id"},
 		{"--cmdline=a\nb", "plain text"},
 		{"--log-level=loud", "unknown level"},
 		{"--rng=1", "unknown option"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRC-32C (Castagnoli) without the final inversion, as EROFS keeps it. */
+/* CRC-32C (Castagnoli) without the final inversion. */
 #pragma once
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "image/crc32c.h"
+#include "base/crc32c.h"
 
 #define POLYNOMIAL 0x82f63b78U
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A virtual machine of KVM without its vCPUs: capabilities, memory, interrupt controllers. */
+#pragma once
+
+#include "vmm/kvm/ram.h"
+
+struct vm {
+	int kvm_fd;
+	int fd;
+	struct ram ram;
+	size_t run_size;   /* of a vCPU's struct kvm_run with what follows it */
+	size_t xsave_size; /* of a vCPU's extended state */
+	bool tsc_deadline; /* the local APIC's timer can be set by TSC value */
+};
+
+/*
+ * Opens /dev/kvm and checks that it can do what we need; then makes the machine with `ram_size`
+ * bytes of memory, fresh or (ram_fd >= 0) a copy-on-write view of a file. 0, or -1 with an error
+ * that names what is missing; vm_release in both cases.
+ */
+int vm_create(struct vm *vm, uint64_t ram_size, int ram_fd, uint64_t ram_offset, struct err *e);
+void vm_release(struct vm *vm);
+
+/* Ties an eventfd to interrupt line `gsi`: each write is one edge. 0 or -errno. */
+int vm_attach_irq(const struct vm *vm, unsigned int gsi, int event_fd);
+/* Ties an eventfd to the guest's writing of the 32-bit `value` at `gpa`. 0 or -errno. */
+int vm_attach_write(const struct vm *vm, uint64_t gpa, uint32_t value, int event_fd);
