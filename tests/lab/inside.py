@@ -16,11 +16,17 @@ def in_lab():
     return "MSB_LAB" in os.environ  # set by `session`
 
 
-def enter(*options):
-    """Becomes the same command in the lab; whoever is there already should not call it."""
+def command(build, options, arguments):
+    """That runs the program that calls this in the lab, with options of `lab run`."""
+    return [os.path.join(HERE, "lab"), "run", *options, "--", os.path.abspath(sys.argv[0]),
+            "-b", build, *arguments]
+
+
+def enter(build, options, arguments):
+    """Becomes that command."""
     os.chdir(TREE)
-    lab = os.path.join(HERE, "lab")
-    os.execv(lab, [lab, "run", *options, "--", os.path.abspath(sys.argv[0]), *sys.argv[1:]])
+    program = command(build, options, arguments)
+    os.execv(program[0], program)
 
 
 def add_build_option(parser):
