@@ -62,7 +62,7 @@ static int load_initrd(const struct ram *ram, int fd, const struct kernel_image 
 	if (st.st_size <= 0)
 		return err_set(e, ERR_INVALID, "the initramfs is empty");
 	/* Right behind the kernel: memory that is in use anyhow. */
-	if (address + (uint64_t)st.st_size > MIN(img->initrd_max, ram->low))
+	if (address + (uint64_t)st.st_size > MIN(img->initrd_end, ram->low))
 		return err_set(e, ERR_INVALID,
 			       "kernel and initramfs do not fit into %llu MiB of memory",
 			       (unsigned long long)(ram->size / MIB));
