@@ -3,6 +3,7 @@
 
 #include "base/crc32c.h"
 #include "base/io.h"
+#include "vmm/machine.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,7 +19,6 @@
 #define CRC_START   16 /* of the header */
 #define ALIGNMENT   8
 #define CHUNK       (64 * KIB)
-#define VCPUS_MAX   64
 #define DEVICES_MAX 64
 
 static_assert(sizeof(struct saved_header) == 64, "as drawn");
@@ -127,7 +127,7 @@ static int check_header(const struct saved_header *h, int fd, struct err *e)
 	    h->ram_offset < sizeof(*h) + h->records_size || h->ram_size == 0 ||
 	    h->ram_size % CHUNK || h->ram_size > (uint64_t)st.st_size ||
 	    h->ram_offset > (uint64_t)st.st_size - h->ram_size || h->n_vcpus == 0 ||
-	    h->n_vcpus > VCPUS_MAX || h->n_devices > DEVICES_MAX)
+	    h->n_vcpus > MACHINE_CPUS_MAX || h->n_devices > DEVICES_MAX)
 		return err_set(e, ERR_CORRUPT, "the saved machine is damaged");
 	return 0;
 }
