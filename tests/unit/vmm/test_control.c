@@ -203,7 +203,8 @@ static void test_several_descriptors(void **state)
 		fds[i] = memfd_create("saved", MFD_CLOEXEC);
 	before = next_fd();
 	for (unsigned int n = 2; n <= ARRAY_SIZE(fds); n++) {
-		assert_string_equal(ask(f, "save", fds, n), "error more descriptors than can be taken");
+		assert_string_equal(ask(f, "save", fds, n),
+				    "error more descriptors than can be taken");
 		assert_int_equal(next_fd(), before);
 	}
 	assert_string_equal(f->calls, "");
