@@ -174,7 +174,7 @@ int kernel_load(const struct ram *ram, int kernel_fd, int initrd_fd, const char 
 		struct kernel_entry *ret, struct err *e)
 {
 	size_t cmdline_len = strlen(cmdline);
-	struct kernel_image img;
+	struct kernel_image img = {};
 	struct initrd initrd;
 
 	if (cmdline_len >= GUEST_CMDLINE_MAX)
