@@ -52,7 +52,6 @@ static void on_kick(struct ev *ev, uint32_t events)
 	virtio_device_kick(q->dev, q->index);
 }
 
-/* #syscalls:worker fcntl(F_GETFL) fcntl(F_SETFL) */
 int virtio_device_start_queue(struct virtio_device *dev, unsigned int queue,
 			      const struct guest_mem *mem, const struct virtq_config *cfg,
 			      int kick_fd)

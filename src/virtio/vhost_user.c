@@ -326,7 +326,7 @@ static int set_vring_kick(struct vhost_user *vu, struct vhost_user_msg *m)
 	return r < 0 ? r : ring_try_start(vu, i);
 }
 
-/* #syscalls:vhost-user close */
+/* #syscalls:vhost-user close fcntl(F_GETFL) fcntl(F_SETFL) */
 static int set_vring_call(struct vhost_user *vu, struct vhost_user_msg *m)
 {
 	struct ring *ring;

@@ -14,7 +14,7 @@
 
 /*
  * Receives a command as text and its descriptor, or -1. False at the end.
- * #syscalls?:main recvmsg sendto close -- a command on the control socket
+ * #syscalls:main recvmsg sendto close
  */
 static bool receive(int fd, char text[COMMAND_MAX], int *ret_fd)
 {
