@@ -308,6 +308,7 @@ static int vring_fd(struct vhost_user *vu, struct vhost_user_msg *m, struct ring
 	return 0;
 }
 
+/* #syscalls:vhost-user fcntl(F_GETFL) fcntl(F_SETFL) */
 static int set_vring_kick(struct vhost_user *vu, struct vhost_user_msg *m)
 {
 	unsigned int i = (unsigned int)(m->p.u64 & VHOST_USER_VRING_INDEX);
@@ -326,7 +327,7 @@ static int set_vring_kick(struct vhost_user *vu, struct vhost_user_msg *m)
 	return r < 0 ? r : ring_try_start(vu, i);
 }
 
-/* #syscalls:vhost-user close fcntl(F_GETFL) fcntl(F_SETFL) */
+/* #syscalls:vhost-user close */
 static int set_vring_call(struct vhost_user *vu, struct vhost_user_msg *m)
 {
 	struct ring *ring;

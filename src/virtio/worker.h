@@ -36,7 +36,8 @@ void worker_call(struct worker *w, void (*fn)(void *arg), void *arg);
 
 /*
  * Holds the thread still between two events until worker_thaw; returns when it is. The machine is
- * being saved: nobody calls or stops the worker meanwhile. Nothing happens to one that does not run.
+ * being saved: nobody calls or stops the worker meanwhile. Nothing happens to one that does not
+ * run.
  */
 void worker_freeze(struct worker *w);
 void worker_thaw(struct worker *w);

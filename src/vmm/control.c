@@ -8,13 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define COMMAND_MAX 64
 #define ANSWER_MAX  512
 
 /*
  * Receives a command as text and its descriptor, or -1. False at the end.
- * #syscalls:main recvmsg sendto close
+ * #syscalls:main recvmsg
  */
 static bool receive(int fd, char text[COMMAND_MAX], int *ret_fd)
 {
@@ -79,19 +80,19 @@ static void on_command(struct ev *ev, uint32_t events)
 	else
 		n = snprintf(answer, sizeof(answer), "ok");
 	/* Who does not take an answer gets none. */
-	if (send(ev->fd, answer, MIN((size_t)n, sizeof(answer) - 1), MSG_NOSIGNAL | MSG_DONTWAIT) <
-	    0)
+	if (write(ev->fd, answer, MIN((size_t)n, sizeof(answer) - 1)) < 0)
 		loop_del(c->loop, ev);
 }
 
-int control_start(struct control *c, struct loop *loop, int fd, struct machine *m, struct err *e)
+int control_start(struct control *c, struct loop *loop, int fd, struct err *e)
 {
-	int r;
+	int r = 0;
 
-	*c = (struct control){.ev = {.fd = fd, .fn = on_command}, .loop = loop, .machine = m};
-	if (fd < 0)
-		return 0;
-	r = loop_add(loop, &c->ev, EPOLLIN);
+	*c = (struct control){.ev = {.fd = fd, .fn = on_command}, .loop = loop};
+	if (fd >= 0)
+		r = fd_set_nonblock(fd, true);
+	if (fd >= 0 && r == 0)
+		r = loop_add(loop, &c->ev, EPOLLIN);
 	return r < 0 ? err_sys(e, -r, "cannot watch the control socket") : 0;
 }
 

@@ -14,9 +14,9 @@
 struct control {
 	struct ev ev; /* fd owned */
 	struct loop *loop;
-	struct machine *machine;
+	struct machine *machine; /* to be set before the loop runs */
 };
 
 /* Takes `fd` over in any case; -1: there is no such socket. 0, or -1 with an error. */
-int control_start(struct control *c, struct loop *loop, int fd, struct machine *m, struct err *e);
+int control_start(struct control *c, struct loop *loop, int fd, struct err *e);
 void control_release(struct control *c);

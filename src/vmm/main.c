@@ -175,6 +175,8 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 		return -1;
 	if (reason[0])
 		log_info("using machine '%s': %s", ops->name, reason);
+	if (control_start(&v->control, v->loop, steal_fd(&o->control_fd), e) < 0)
+		return -1;
 	if (make_devices(&spec, o, e) < 0) {
 		for (unsigned int i = 0; i < spec.n_devices; i++)
 			virtio_device_free(spec.devices[i]);
@@ -188,8 +190,7 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 	close_fd(&o->kernel_fd);
 	close_fd(&o->initrd_fd);
 	close_fd(&o->load_fd);
-	if (control_start(&v->control, v->loop, steal_fd(&o->control_fd), v->machine, e) < 0)
-		return -1;
+	v->control.machine = v->machine;
 	event(v, "start %s", ops->name);
 	return 0;
 }

@@ -203,7 +203,7 @@ static void step(struct target *t, struct input *in)
 
 static void make(struct target *t, bool balloon)
 {
-	const struct vsock_config c = {.guest_cid = 3, .listen_fd = -1, .dir_fd = -1};
+	const struct vsock_config c = {.guest_cid = 3, .listen_fd = -1, .offers_fd = -1};
 	int sv[2];
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == 0);

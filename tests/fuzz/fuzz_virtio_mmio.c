@@ -43,7 +43,7 @@ static void discard(void *ctx, void *host, size_t len)
 
 static void make(struct target *t)
 {
-	const struct vsock_config c = {.guest_cid = 3, .listen_fd = -1, .dir_fd = -1};
+	const struct vsock_config c = {.guest_cid = 3, .listen_fd = -1, .offers_fd = -1};
 
 	t->dev = t->balloon ? balloon_new(discard, t) : vsock_new(&c);
 	CHECK(t->dev);

@@ -3,7 +3,6 @@
 #include "guest.h"
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "virtio/vsock.h"
 
 #include <errno.h>
@@ -44,29 +43,9 @@ struct target {
 	int kicks[GUEST_QUEUES];
 	struct sockaddr_un address; /* of the device's listening socket */
 	socklen_t address_len;
+	int offers;           /* where the device offers the guest's connections */
 	int sockets[SOCKETS]; /* of host programs */
 };
-
-/* Where guest programs connect to: made once, since its name is in a directory. */
-static int listener = -1;
-static int dir_fd = -1;
-static char dir[] = "/tmp/msb-fuzz-XXXXXX";
-
-static void clean_up(void)
-{
-	remove_tree(AT_FDCWD, dir);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	CHECK(mkdtemp(dir));
-	atexit(clean_up);
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	listener = unix_listen_at(dir_fd, "v_1024", 8);
-	CHECK(listener >= 0 && fd_set_nonblock(listener, true) == 0);
-	return 0;
-}
 
 static void on_notify(void *ctx, unsigned int queue)
 {
@@ -193,9 +172,33 @@ static void host_op(struct target *t, struct input *in, unsigned int op)
 	}
 }
 
+/* The descriptor of the next offer, or -1. */
+static int take_offer(struct target *t)
+{
+	union {
+		struct cmsghdr align;
+		char data[CMSG_SPACE(sizeof(int))];
+	} room;
+	struct vsock_offer offer;
+	struct iovec iov = {&offer, sizeof(offer)};
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &room,
+		.msg_controllen = sizeof(room),
+	};
+	int fd = -1;
+
+	if (recvmsg(t->offers, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return -1;
+	CHECK(CMSG_FIRSTHDR(&m));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+	return fd;
+}
+
 static void host_accept(struct target *t)
 {
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = take_offer(t);
 
 	if (fd >= 0)
 		*socket_at(t) = fd;
@@ -246,7 +249,8 @@ static void step(struct target *t, struct input *in)
 
 static void make_device(struct target *t)
 {
-	struct vsock_config c = {.guest_cid = CID, .dir_fd = dup(dir_fd), .base = "v"};
+	struct vsock_config c = {.guest_cid = CID};
+	int offers[2];
 
 	/* A name that the kernel chooses. */
 	t->address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -255,6 +259,9 @@ static void make_device(struct target *t)
 	CHECK(bind(c.listen_fd, (struct sockaddr *)&t->address, sizeof(sa_family_t)) == 0);
 	CHECK(listen(c.listen_fd, SOCKETS) == 0);
 	CHECK(getsockname(c.listen_fd, (struct sockaddr *)&t->address, &t->address_len) == 0);
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, offers) == 0);
+	t->offers = offers[0];
+	c.offers_fd = offers[1];
 	t->dev = vsock_new(&c);
 	CHECK(t->dev);
 	t->dev->transport = &transport;
@@ -285,9 +292,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		close_fd(&t.kicks[i]);
 	for (unsigned int i = 0; i < SOCKETS; i++)
 		close_fd(&t.sockets[i]);
-	/* Connections that nobody accepted must not wait for the next input. */
-	while ((t.sockets[0] = accept(listener, NULL, NULL)) >= 0)
-		close_fd(&t.sockets[0]);
+	/* With it go the connections that nobody took. */
+	close_fd(&t.offers);
 	guest_release(&t.g);
 	CHECK(next_fd() == fd);
 	return 0;

@@ -2,8 +2,9 @@
 What the tests share. They run against a finished build, named by MSB, and start real virtual
 machines; the only network is the loopback interface.
 
-Most tests share one MSB_HOME, in which three images are loaded. After each test nothing of it may
-be left: no unnamed sandbox, no process. Tests that change images get a home of their own.
+Most tests share one MSB_HOME, in which three images are loaded when they are wanted. After each test
+nothing of it may be left: no unnamed sandbox, no process. Tests that change images get a home of
+their own.
 """
 import itertools
 import os
@@ -13,22 +14,45 @@ import pytest
 import harness
 import oci
 import registry
-from harness import Home
+from harness import Home, Terminal
 
 KEPT = {"box"}  # sandboxes of the session's home that outlive a test
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "lab: has to pass on the KVM machine, in the lab")
+    config.addinivalue_line("markers", "kvm: about what only the KVM machine has")
 
 
 def pytest_sessionstart(session):
     harness.adopt_orphans()
 
 
+def pytest_collection_modifyitems(items):
+    if harness.MACHINE != "kvm":
+        for item in items:
+            if item.get_closest_marker("kvm"):
+                item.add_marker(pytest.mark.skip(reason="needs the KVM machine"))
+
+
+class Archives:
+    """Paths of OCI archives by the name of their image; each is made when it is first wanted."""
+
+    IMAGES = {"busybox": oci.busybox, "debian": oci.debian, "layered": oci.layered}
+
+    def __init__(self, folder):
+        self.folder, self.paths = folder, {}
+
+    def __getitem__(self, name):
+        if name not in self.paths:
+            path = os.path.join(self.folder, name + ".tar")
+            self.paths[name] = oci.write_oci(path, {name: self.IMAGES[name]()})
+        return self.paths[name]
+
+
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory):
-    """Paths of OCI archives by the name of their image."""
-    folder = tmp_path_factory.mktemp("archives")
-    images = {"busybox": oci.busybox(), "debian": oci.debian(), "layered": oci.layered()}
-    return {name: oci.write_oci(str(folder / (name + ".tar")), {name: image})
-            for name, image in images.items()}
+    return Archives(str(tmp_path_factory.mktemp("archives")))
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +64,25 @@ def small():
 @pytest.fixture(scope="session")
 def session_home(tmp_path_factory, archives):
     home = Home(tmp_path_factory.mktemp("home"))
-    for path in archives.values():
-        home("load", "-q", "-i", path).ok()
+    home("load", "-q", "-i", archives["busybox"]).ok()
     yield home
     home.remove_all()
     harness.wait_for(lambda: not harness.runtime_processes(), "processes are left")
     assert home.leftovers() == []
+
+
+@pytest.fixture(scope="session")
+def debian(session_home, archives):
+    """The name of an image with glibc, bash and Python."""
+    session_home("load", "-q", "-i", archives["debian"]).ok()
+    return "debian"
+
+
+@pytest.fixture(scope="session")
+def layered(session_home, archives):
+    """The name of an image with many layers."""
+    session_home("load", "-q", "-i", archives["layered"]).ok()
+    return "layered"
 
 
 def check_nothing_left(home, kept):
@@ -87,6 +124,19 @@ def inside(msb, box):
     def run(script, *options, **kw):
         return msb("exec", *options, box, "--", "sh", "-c", script, **kw)
     return run
+
+
+@pytest.fixture
+def terminal(msb):
+    """Starts msb on a terminal of its own."""
+    opened = []
+
+    def start(*args, **size):
+        opened.append(Terminal(msb, *args, **size))
+        return opened[-1]
+    yield start
+    for t in opened:
+        t.close()
 
 
 NUMBERS = itertools.count(1)

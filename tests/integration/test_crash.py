@@ -8,6 +8,8 @@ import pytest
 import harness
 from harness import finish
 
+pytestmark = pytest.mark.lab
+
 SLEEP = ["sh", "-c", "echo ready; exec sleep 1000000"]
 # Moments of a start that differ in what already exists; the outcome must be the same in all.
 MOMENTS = [0, 0.003, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8]
@@ -24,7 +26,7 @@ def start(msb, *options):
 def one(pids, name):
     """The one among the processes that has the name."""
     processes = harness.all_processes()
-    [pid] = [p for p in pids if processes[p].name.startswith(name)]
+    [pid] = [p for p in pids if processes[p].name == name]
     return pid
 
 
@@ -40,14 +42,14 @@ def kill_after(process, moment, number):
 def test_killed_client(msb, name, options):
     """The sandbox ends with the msb run that owns it."""
     p, runtime = start(msb, *options, *([name] if options else []))
-    assert len(runtime) == 3
+    assert len(runtime) == len(harness.SANDBOX_PROCESSES)
     p.kill()
     finish(p)
     harness.wait_for_exit(runtime)
     assert msb.sandboxes().get(name) == ("Stopped" if options else None)
 
 
-@pytest.mark.parametrize("victim", ["msb-monitor", "msb-vmm", "qemu"])
+@pytest.mark.parametrize("victim", harness.SANDBOX_PROCESSES)
 def test_killed_runtime(msb, name, victim):
     """Whichever dies takes the others along; the client ends with an error."""
     p, runtime = start(msb, "--name", name)
@@ -60,7 +62,7 @@ def test_killed_runtime(msb, name, victim):
     assert msb.sandboxes()[name] == "Stopped"
 
 
-@pytest.mark.parametrize("victim", ["msb-monitor", "msb-vmm", "qemu"])
+@pytest.mark.parametrize("victim", harness.SANDBOX_PROCESSES)
 def test_killed_runtime_of_an_unnamed_one(msb, victim):
     p, runtime = start(msb)
     os.kill(one(runtime, victim), signal.SIGKILL)
@@ -69,7 +71,7 @@ def test_killed_runtime_of_an_unnamed_one(msb, victim):
     harness.wait_for_exit(runtime)
 
 
-@pytest.mark.parametrize("victim", ["msb-monitor", "msb-vmm", "qemu"])
+@pytest.mark.parametrize("victim", harness.SANDBOX_PROCESSES)
 def test_killed_runtime_of_a_detached_one(msb, name, victim):
     before = set(harness.runtime_processes())
     msb("run", "-d", "--name", name, "busybox", "--", *SLEEP).ok()

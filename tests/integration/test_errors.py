@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+import harness
 import oci
 
 IMAGE = "IMAGE"  # stands for an image that would have to be pulled
@@ -108,13 +109,7 @@ def test_help_everywhere(fresh):
     assert not os.path.exists(fresh.path)
 
 
-def kvm_is_promising():
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        flags = f.read().split()
-    return os.access("/dev/kvm", os.R_OK | os.W_OK) and ("vmx" in flags or "svm" in flags)
-
-
-@pytest.mark.skipif(kvm_is_promising(), reason="KVM may be usable here")
+@pytest.mark.skipif(harness.kvm_is_promising(), reason="KVM may be usable here")
 def test_kvm_where_there_is_none(fresh, fake):
     r = fresh("run", "--machine", "kvm", fake.host + "/some/image", "--", "true")
     r.failed(FAILURE, "KVM cannot be used here: ")
@@ -148,6 +143,7 @@ def test_database_that_is_none(fresh):
     shutil.rmtree(os.path.join(fresh.path, "db"))
 
 
+@pytest.mark.skipif(harness.MACHINE != "qemu", reason="breaks the emulator")
 def test_boot_that_fails(fresh, archives, tmp_path):
     """An unnamed sandbox leaves nothing; a named one is kept, marked, with the reason."""
     fresh("load", "-q", "-i", archives["busybox"]).ok()
@@ -326,6 +322,7 @@ def test_disk_full_while_pulling(small_disk, docker_registry, archives):
     assert small_disk("run", name, "--", "bash", "-c", "echo hi").ok() == b"hi\n"
 
 
+@pytest.mark.lab
 def test_disk_full_while_running(small_disk, archives):
     """The guest sees errors of its disk, not the host's; the sandbox can still be removed."""
     subprocess.run(["mount", "-o", "remount,size=40M", small_disk.path], check=True)

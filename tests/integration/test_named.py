@@ -2,8 +2,12 @@
 import json
 import re
 
+import pytest
+
 import harness
 from harness import finish
+
+pytestmark = pytest.mark.lab
 
 FOR_EVER = ["sleep", "1000000"]
 

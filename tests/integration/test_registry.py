@@ -11,8 +11,8 @@ from harness import finish
 @pytest.fixture(scope="module")
 def pushed(docker_registry, archives):
     """The images' names on the real registry."""
-    return {name: docker_registry.push(path, name, f"test/{name}:v1")
-            for name, path in archives.items()}
+    return {name: docker_registry.push(archives[name], name, f"test/{name}:v1")
+            for name in ("busybox", "debian", "layered")}
 
 
 def stored_files(home):

@@ -9,6 +9,8 @@ import pytest
 import harness
 import oci
 
+pytestmark = pytest.mark.lab
+
 ALL_BYTES = bytes(range(256))
 FIVE_MB = ALL_BYTES * (5 * 4096)  # 5 MiB
 HUNDRED = 100
@@ -51,11 +53,11 @@ def test_conversation_with_exec(msb, box):
     assert harness.finish(p).rc == 0
 
 
-def test_hundred_megabytes_through_stdout(msb):
+def test_hundred_megabytes_through_stdout(msb, layered):
     """Noise with a number before each mebibyte, so that nothing lost or swapped goes unnoticed."""
     script = ("i=0; while [ $i -lt %d ]; do printf %%08d $i; cat /t/noise; i=$((i + 1)); done"
               % HUNDRED)
-    with msb.popen("run", "layered", "--", "sh", "-c", script) as p:
+    with msb.popen("run", layered, "--", "sh", "-c", script) as p:
         p.stdin.close()
         seen = hashlib.sha256()
         while True:

@@ -5,21 +5,10 @@ import signal
 import pytest
 
 import harness
-from harness import Terminal
+
+pytestmark = pytest.mark.lab
 
 READY_AND_SLEEP = "echo ready; exec sleep 1000000"
-
-
-@pytest.fixture
-def terminal(msb):
-    opened = []
-
-    def start(*args, **size):
-        opened.append(Terminal(msb, *args, **size))
-        return opened[-1]
-    yield start
-    for t in opened:
-        t.close()
 
 
 def test_shell_on_a_terminal(terminal):
@@ -96,9 +85,10 @@ def test_no_terminal_unless_there_is_one(msb, box):
     assert (r.rc, r.out) == (1, b"not a tty\n")
 
 
+@pytest.mark.skipif(harness.kvm_is_promising(), reason="KVM may be usable here")
 def test_notice_of_emulation_on_a_terminal(terminal):
     """Only there: scripts get clean error output, which other tests rely on."""
-    t = terminal("run", "busybox", "--", "true")
+    t = terminal("run", "--machine", "auto", "busybox", "--", "true")
     status, output = t.wait()
     assert status == 0
     assert b"info: software emulation" in output

@@ -93,7 +93,8 @@ class Vmm:
     """
 
     def __init__(self, folder, machine=MACHINE, cpus=1, memory=256, load=None, upper=None,
-                 kernel=None, initrd=None, disks=True, wrapper=(), extra=(), env=None):
+                 kernel=None, initrd=None, disks=True, wrapper=(), extra=(), env=None,
+                 stderr=None):
         self.folder = str(folder)
         self.fds = []
         self.offers, offers = self.pair()
@@ -122,7 +123,7 @@ class Vmm:
                      f"--disk=rw,serial=upper,fd={self.open(self.upper, os.O_RDWR)}"]
         self.process = subprocess.Popen([*argv, *extra], pass_fds=self.fds,
                                         env={**os.environ, **(env or {})},
-                                        stdin=subprocess.DEVNULL)
+                                        stdin=subprocess.DEVNULL, stderr=stderr)
         for fd in self.fds:
             os.close(fd)
 
