@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Commands for a running machine, over a connected SOCK_SEQPACKET socket. A message is a command,
- *and gets one message as its answer: "ok", or "error TEXT".
+ * without a NUL, and gets one message as its answer: "ok", or "error TEXT". At most one descriptor
+ * comes with it. Whoever does not read the answers is not listened to any more.
  *
  *	pause	the vCPUs stand still when it is answered
  *	resume

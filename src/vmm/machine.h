@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "vmm/tsc.h"
 
+#define MACHINE_CPUS_MAX    32
 #define MACHINE_DEVICES_MAX 8
 #define MACHINE_REASON_MAX  320
 /* How long devices may take to deliver what a guest that ended by itself has sent. */
@@ -20,7 +21,7 @@
 struct virtio_device;
 
 struct machine_spec {
-	unsigned int cpus;
+	unsigned int cpus; /* 1 to MACHINE_CPUS_MAX */
 	unsigned int memory_mib;
 	int kernel_fd;  /* an ELF vmlinux; for kvm also a bzImage or an ELF with a PVH entry */
 	int initrd_fd;  /* -1: none */

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <string.h>
 
-#define CPUS_MAX    64
 #define MEMORY_MIN  32
 #define MEMORY_MAX  (1024 * 1024)
 #define CID_DEFAULT 3
@@ -200,7 +199,7 @@ static int parse_value(struct options *o, const char *name, const char *v, struc
 	if (str_eq(name, "--parent"))
 		return parse_count(v, name, 1, INT_MAX, &o->parent, e);
 	if (str_eq(name, "--cpus"))
-		return parse_count(v, name, 1, CPUS_MAX, &o->cpus, e);
+		return parse_count(v, name, 1, MACHINE_CPUS_MAX, &o->cpus, e);
 	if (str_eq(name, "--memory"))
 		return parse_count(v, name, MEMORY_MIN, MEMORY_MAX, &o->memory_mib, e);
 	if (str_eq(name, "--kernel"))

@@ -3,6 +3,7 @@
 
 #include "base/crc32c.h"
 #include "base/io.h"
+#include "vmm/machine.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,8 +18,8 @@
 #define RAM_ALIGN   (2 * MIB)
 #define CRC_START   16 /* of the header */
 #define ALIGNMENT   8
+#define PAGE        4096ULL
 #define CHUNK       (64 * KIB)
-#define VCPUS_MAX   64
 #define DEVICES_MAX 64
 
 static_assert(sizeof(struct saved_header) == 64, "as drawn");
@@ -126,9 +127,9 @@ static int check_header(const struct saved_header *h, int fd, struct err *e)
 		return err_sys(e, errno, "the saved machine cannot be read");
 	if (h->records_size > RECORDS_MAX || h->ram_offset % RAM_ALIGN ||
 	    h->ram_offset < sizeof(*h) + h->records_size || h->ram_size == 0 ||
-	    h->ram_size % CHUNK || h->ram_size > (uint64_t)st.st_size ||
+	    h->ram_size % PAGE || h->ram_size > (uint64_t)st.st_size ||
 	    h->ram_offset > (uint64_t)st.st_size - h->ram_size || h->n_vcpus == 0 ||
-	    h->n_vcpus > VCPUS_MAX || h->n_devices > DEVICES_MAX || h->pit > 1)
+	    h->n_vcpus > MACHINE_CPUS_MAX || h->n_devices > DEVICES_MAX || h->pit > 1)
 		return err_set(e, ERR_CORRUPT, "the saved machine is damaged");
 	return 0;
 }

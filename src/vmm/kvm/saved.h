@@ -7,7 +7,7 @@
  *	12  4	CRC-32C of what follows, up to the end of the records
  *	16  8	size of the records
  *	24  8	where the guest's memory begins, a multiple of 2 MiB
- *	32  8	size of the guest's memory
+ *	32  8	size of the guest's memory, a multiple of 4096
  *	40  4	vCPUs
  *	44  4	devices
  *	48  4	1: with an interval timer
@@ -18,7 +18,7 @@
  *		memory from guest-physical 0 up without the device hole; pages of zeroes are holes
  *
  * Contents of records are structures of KVM's interface and fixed ones of ours, so a file belongs
- *to this version of the program and to hosts like the one that wrote it; whatever does not fit is
+ * to this version of the program and to hosts like the one that wrote it; whatever does not fit is
  * refused when it is loaded. The checksum does not cover memory, which is never read as a whole: it
  * is mapped, and must not change as long as a machine lives that was made from it.
  */

@@ -65,7 +65,7 @@ static const struct probe {
 	{"mremap", ALL, SYS_mremap, {1, 0}},
 	{"epoll_wait", LOOPS, SYS_epoll_wait, {-1}},
 	{"epoll_ctl", LOOPS, SYS_epoll_ctl, {-1}},
-	{"poll", MMIO | K(MAIN_QEMU), SYS_poll, {0}},
+	{"poll", MMIO | MAINS | K(VCPU), SYS_poll, {0}},
 	{"preadv", BLK, SYS_preadv, {-1}},
 	{"pwritev", BLK, SYS_pwritev, {-1}},
 	{"fdatasync", BLK, SYS_fdatasync, {-1}},
