@@ -123,7 +123,7 @@ static int kvm_pause(struct machine *base)
 	return 0;
 }
 
-/* #syscalls?:kvm ioctl(KVM_KVMCLOCK_CTRL) -- a machine that was paused */
+/* #syscalls:kvm ioctl(KVM_KVMCLOCK_CTRL) */
 static int kvm_resume(struct machine *base)
 {
 	struct kvm_machine *m = container_of(base, struct kvm_machine, m);
