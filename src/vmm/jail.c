@@ -35,7 +35,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 struct jail_filter {
@@ -89,8 +88,6 @@ int jail_process(struct err *e)
 		return err_sys(e, errno, "this kernel cannot filter system calls");
 	/* Threads allocate little, and what malloc does for them needs no mprotect then. */
 	mallopt(M_ARENA_MAX, 1);
-	/* The C library reads the time zone when it is first asked for a date, even one of UTC. */
-	tzset();
 	return restrict_self(LANDLOCK_DENY_FILES | LANDLOCK_DENY_TCP | LANDLOCK_DENY_UNIX, e);
 }
 
