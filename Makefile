@@ -8,7 +8,7 @@ BUILD  ?= build
 ROOT    = $(BUILD)/root
 MESON_FLAGS ?=
 
-.PHONY: all demo test bench lab lint format install uninstall clean help sanitize setup
+.PHONY: all demo test bench lab lint format install uninstall clean help sanitize fuzz setup
 
 all: setup $(BUILD)/build.ninja ## Build everything
 	@ninja -C $(BUILD) $(NINJA_FLAGS)
@@ -50,6 +50,13 @@ sanitize: ## Build and run the unit tests with AddressSanitizer and UBSan
 		-Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@meson test -C $(BUILD)-asan --print-errorlogs
 
+fuzz: ## Build the fuzz targets and run each for FUZZ_SECONDS (60)
+	@tools/setup fuzz
+	@test -f $(BUILD)-fuzz/build.ninja || CC=clang meson setup $(BUILD)-fuzz -Dfuzz=true \
+		-Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	@ninja -C $(BUILD)-fuzz $(NINJA_FLAGS) fuzz
+	@tests/fuzz/run $(BUILD)-fuzz
+
 lint: ## Check the formatting and run clang-tidy
 	@tools/setup lint
 	@tests/style/format
@@ -67,7 +74,7 @@ uninstall: ## Remove what install put there; images and sandboxes stay
 	@tools/stage --remove $(DESTDIR)$(PREFIX)
 
 clean: ## Remove build directories (the guest kernel's cache stays)
-	@rm -rf $(BUILD) $(BUILD)-asan
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

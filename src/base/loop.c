@@ -40,6 +40,7 @@ struct loop *loop_free(struct loop *l)
 	return NULL;
 }
 
+/* #syscalls:loop epoll_wait epoll_ctl */
 int loop_add(struct loop *l, struct ev *ev, uint32_t events)
 {
 	struct epoll_event ee = {.events = events, .data.ptr = ev};

@@ -2,8 +2,8 @@
 #include "cli/start.h"
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "cli/image_tool.h"
 #include "cli/machine.h"
 #include "image/reference.h"
@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -49,6 +50,8 @@ const struct opt sandbox_opts[] = {
 	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
 	{"machine", 0, "KIND", opt_string, FIELD(machine),
 	 "What runs the guest: auto, kvm, qemu [default: auto]"},
+	{"kernel", 0, "FILE", opt_string, FIELD(kernel),
+	 "Boot this kernel (ELF vmlinux or bzImage) instead of msb's own"},
 	{"log-level", 0, "LEVEL", opt_string, FIELD(log_level),
 	 "Detail of the runtime's log: error, warn, info, debug, trace"},
 	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no progress and no notices"},
@@ -127,6 +130,28 @@ static int check_absolute(const char *what, const char *path, struct err *e)
 	return 0;
 }
 
+/* Whether a file can be a kernel at all; what is wrong inside is found when it is loaded. */
+static int check_kernel(const char *path, struct err *e)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char head[0x206];
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "cannot use '%s' as kernel", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INVALID, "cannot use '%s' as kernel: not a file", path);
+	n = read_full(fd, head, sizeof(head));
+	if (n < 0)
+		return err_sys(e, (int)-n, "cannot use '%s' as kernel", path);
+	if (n == sizeof(head) &&
+	    (memcmp(head, "\177ELF", 4) == 0 || memcmp(head + 0x202, "HdrS", 4) == 0))
+		return 0;
+	return err_set(e, ERR_INVALID,
+		       "cannot use '%s' as kernel: neither an ELF vmlinux nor a bzImage", path);
+}
+
 int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e)
 {
 	enum machine_kind machine;
@@ -162,6 +187,8 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 			       "invalid value '%s' for '--machine <KIND>': expected "
 			       "auto, kvm or qemu",
 			       o->machine);
+	if (o->kernel && check_kernel(o->kernel, e) < 0)
+		return -1;
 	if (o->log_level && log_level_parse(o->log_level, &level) < 0)
 		return err_set(e, ERR_USAGE,
 			       "invalid value '%s' for '--log-level <LEVEL>': "
@@ -225,6 +252,8 @@ static json_t *tmpfs_array(const struct strv *tmpfs)
 
 static json_t *build_config(const struct sandbox_options *o, json_t *record)
 {
+	/* The sandbox may be started from another directory. */
+	_cleanup_free_ char *kernel = o->kernel ? realpath(o->kernel, NULL) : NULL;
 	json_t *image = json_object_get(record, "config"), *entrypoint, *j;
 
 	if (o->entrypoint) {
@@ -244,7 +273,8 @@ static json_t *build_config(const struct sandbox_options *o, json_t *record)
 	    set_string(j, "workdir", o->workdir ? o->workdir : image_string(image, "WorkingDir")) <
 		    0 ||
 	    set_string(j, "user", o->user ? o->user : image_string(image, "User")) < 0 ||
-	    set_string(j, "hostname", o->hostname) < 0 || set_string(j, "shell", o->shell) < 0) {
+	    set_string(j, "hostname", o->hostname) < 0 || set_string(j, "shell", o->shell) < 0 ||
+	    set_string(j, "kernel", kernel) < 0) {
 		json_decref(j);
 		return NULL;
 	}
@@ -392,6 +422,7 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 		      const struct exec_request *workload, const char *log_level,
 		      struct launch_spec *s, struct err *e)
 {
+	const char *kernel = json_string_value(json_object_get(row->config, "kernel"));
 	json_t *item;
 	size_t i;
 
@@ -414,6 +445,7 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 	s->cpus = (unsigned)json_integer_value(json_object_get(row->config, "cpus"));
 	s->memory_mib = (unsigned)json_integer_value(json_object_get(row->config, "memory_mib"));
 	s->log_level = log_level ? xstrdup(log_level) : NULL;
+	s->kernel = kernel ? xstrdup(kernel) : NULL;
 	if (workload) {
 		/* A copy by way of its wire form. */
 		json_t *j = exec_request_to_json(workload);

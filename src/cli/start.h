@@ -5,7 +5,7 @@
  *
  * The configuration is a JSON object kept with the sandbox:
  *   {"image": RECORD of msb-image, or null for a directory, "disk": [absolute paths],
- *    "cpus", "memory_mib", "machine", "hostname", "workdir", "user", "shell",
+ *    "cpus", "memory_mib", "machine", "kernel", "hostname", "workdir", "user", "shell",
  *    "env": [K=V], "entrypoint": [..], "cmd": [..], "tmpfs": [{"path", "size"}]}
  */
 #pragma once
@@ -27,6 +27,7 @@ struct sandbox_options {
 	char *pull;
 	struct strv tmpfs;
 	char *machine;
+	char *kernel;
 	char *log_level;
 	bool insecure;
 	bool quiet;

@@ -175,6 +175,9 @@ static void judge_end(struct monitor *m, int status)
 			snprintf(m->end_text, sizeof(m->end_text), "%s", end + 6);
 		else if (*end)
 			snprintf(m->end_text, sizeof(m->end_text), "%s", end);
+		else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+			snprintf(m->end_text, sizeof(m->end_text),
+				 "the machine's process made a system call that it must not make");
 		else if (WIFSIGNALED(status))
 			snprintf(m->end_text, sizeof(m->end_text),
 				 "the machine's process was killed by signal %d", WTERMSIG(status));

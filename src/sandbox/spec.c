@@ -34,6 +34,7 @@ void launch_spec_release(struct launch_spec *s)
 	boot_config_release(&s->boot);
 	exec_request_release(&s->workload);
 	free(s->qemu);
+	free(s->kernel);
 	free(s->log_level);
 	*s = (struct launch_spec){0};
 }
@@ -58,6 +59,8 @@ json_t *launch_spec_to_json(const struct launch_spec *s)
 	}
 	if (s->qemu)
 		json_object_set_new(j, "qemu", json_string(s->qemu));
+	if (s->kernel)
+		json_object_set_new(j, "kernel", json_string(s->kernel));
 	if (s->log_level)
 		json_object_set_new(j, "log_level", json_string(s->log_level));
 	return j;
@@ -66,16 +69,18 @@ json_t *launch_spec_to_json(const struct launch_spec *s)
 int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 {
 	const char *name, *sandbox_dir, *run_dir, *machine, *qemu = NULL, *log_level = NULL;
+	const char *kernel = NULL;
 	json_t *files, *boot, *workload = NULL, *item;
 	struct launch_spec s = {0};
 	int ephemeral, attached, cpus, memory;
 	size_t i;
 
-	if (json_unpack(j, "{s:s, s:s, s:s, s:b, s:b, s:s, s:i, s:i, s:o, s:o, s?o, s?s, s?s}",
+	if (json_unpack(j, "{s:s, s:s, s:s, s:b, s:b, s:s, s:i, s:i, s:o, s:o, s?o, s?s, s?s, s?s}",
 			"name", &name, "sandbox_dir", &sandbox_dir, "run_dir", &run_dir,
 			"ephemeral", &ephemeral, "attached", &attached, "machine", &machine, "cpus",
 			&cpus, "memory_mib", &memory, "image_files", &files, "boot", &boot,
-			"workload", &workload, "qemu", &qemu, "log_level", &log_level) < 0 ||
+			"workload", &workload, "qemu", &qemu, "log_level", &log_level, "kernel",
+			&kernel) < 0 ||
 	    machine_kind_parse(machine, &s.machine) < 0 || cpus < 1 || cpus > SPEC_CPUS_MAX ||
 	    memory < SPEC_MEMORY_MIB_MIN || memory > SPEC_MEMORY_MIB_MAX || !json_is_array(files))
 		return err_set(e, ERR_INVALID, "malformed launch spec");
@@ -87,6 +92,7 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	s.cpus = (unsigned)cpus;
 	s.memory_mib = (unsigned)memory;
 	s.qemu = qemu ? xstrdup(qemu) : NULL;
+	s.kernel = kernel ? xstrdup(kernel) : NULL;
 	s.log_level = log_level ? xstrdup(log_level) : NULL;
 	json_array_foreach (files, i, item) {
 		if (!json_is_string(item)) {

@@ -24,7 +24,8 @@ struct launch_spec {
 	bool ephemeral;    /* everything is deleted at the end */
 	bool attached;     /* ends when the launch connection closes */
 	enum machine_kind machine;
-	char *qemu; /* path of the emulator; NULL when the machine is kvm */
+	char *qemu;   /* path of the emulator; NULL when the machine is kvm */
+	char *kernel; /* path of a kernel that the user brings; NULL: ours */
 	unsigned cpus;
 	unsigned memory_mib;
 	struct strv image_files; /* the read-only disk, part by part */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtio/device.h"
 
-#include "base/io.h"
-
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +37,7 @@ struct virtio_device *virtio_device_free(struct virtio_device *dev)
 	return NULL;
 }
 
+/* #syscalls:worker read */
 static void on_kick(struct ev *ev, uint32_t events)
 {
 	struct virtio_queue *q = container_of(ev, struct virtio_queue, kick_ev);
@@ -68,9 +67,7 @@ int virtio_device_start_queue(struct virtio_device *dev, unsigned int queue,
 	if (r == 0 && kick_fd >= 0) {
 		q->kick_ev.fd = kick_fd;
 		q->kick_ev.fn = on_kick;
-		r = fd_set_nonblock(kick_fd, true);
-		if (r == 0)
-			r = loop_add(worker_loop(dev->worker), &q->kick_ev, EPOLLIN);
+		r = loop_add(worker_loop(dev->worker), &q->kick_ev, EPOLLIN);
 	}
 	if (r < 0) {
 		q->kick_ev.fd = -1;
@@ -145,6 +142,7 @@ void virtio_device_queue_broken(struct virtio_device *dev, unsigned int queue)
 	dev->transport->broken(dev->transport_ctx, queue);
 }
 
+/* #syscalls:worker write */
 void virtio_device_rekick(struct virtio_device *dev, unsigned int queue)
 {
 	uint64_t one = 1;

@@ -102,7 +102,7 @@ void virtio_device_release(struct virtio_device *dev);
 /* --- For transports. */
 
 /*
- * Starts a queue: `kick_fd` is an eventfd (made non-blocking here, not owned) or -1 when the
+ * Starts a queue: `kick_fd` is a non-blocking eventfd (not owned) or -1 when the
  * transport calls virtio_device_kick itself. 0 or -errno.
  */
 int virtio_device_start_queue(struct virtio_device *dev, unsigned int queue,
@@ -118,6 +118,10 @@ void virtio_device_last_look(struct virtio_device *dev);
 uint16_t virtio_device_stop_queue(struct virtio_device *dev, unsigned int queue);
 /* Makes the device look at the queue. */
 void virtio_device_kick(struct virtio_device *dev, unsigned int queue);
+/*
+ * Only virtio_device_write_config changes what is read here, so a transport that lets no two of
+ * these run at once may read on any thread.
+ */
 void virtio_device_read_config(struct virtio_device *dev, uint32_t offset, void *data,
 			       uint32_t len);
 void virtio_device_write_config(struct virtio_device *dev, uint32_t offset, const void *data,

@@ -115,7 +115,10 @@ static const struct extent *find_extent(const struct disk *d, uint64_t offset)
 	return &d->extents[lo];
 }
 
-/* One system call's worth; `len` > 0 and within the extent. Returns how much, or -errno. */
+/*
+ * One system call's worth; `len` > 0 and within the extent. Returns how much, or -errno.
+ * #syscalls:blk preadv pwritev
+ */
 static ssize_t transfer(int fd, bool write, uint64_t offset, struct iov_iter *it, size_t len)
 {
 	struct iov_iter ahead = *it;
@@ -176,6 +179,7 @@ int disk_write(struct disk *d, uint64_t offset, struct iov_iter *from, size_t le
 	return 0;
 }
 
+/* #syscalls:blk fdatasync */
 int disk_flush(struct disk *d)
 {
 	if (!d->writable)
@@ -183,6 +187,7 @@ int disk_flush(struct disk *d)
 	return fdatasync(d->extents[0].fd) < 0 ? -errno : 0;
 }
 
+/* #syscalls:blk fallocate */
 static int change_space(struct disk *d, uint64_t offset, uint64_t len, int mode)
 {
 	int r;

@@ -13,6 +13,7 @@
 /* Requests per turn. */
 #define BUDGET 16
 
+/* #syscalls:rng getrandom */
 static uint32_t fill(const struct virtq_chain *c)
 {
 	size_t done = 0;

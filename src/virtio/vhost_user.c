@@ -60,6 +60,7 @@ struct vhost_user {
 
 /* --- Queues. */
 
+/* #syscalls:vhost-user write */
 static void signal_fd(int fd)
 {
 	uint64_t one = 1;
@@ -307,6 +308,7 @@ static int vring_fd(struct vhost_user *vu, struct vhost_user_msg *m, struct ring
 	return 0;
 }
 
+/* #syscalls:vhost-user fcntl(F_GETFL) fcntl(F_SETFL) */
 static int set_vring_kick(struct vhost_user *vu, struct vhost_user_msg *m)
 {
 	unsigned int i = (unsigned int)(m->p.u64 & VHOST_USER_VRING_INDEX);
@@ -319,9 +321,13 @@ static int set_vring_kick(struct vhost_user *vu, struct vhost_user_msg *m)
 	close_fd(&ring->kick_fd);
 	ring->kick_fd = fd;
 	/* Queues without a kick descriptor would have to be polled; nobody asks for that. */
-	return fd < 0 ? -EOPNOTSUPP : ring_try_start(vu, i);
+	if (fd < 0)
+		return -EOPNOTSUPP;
+	r = fd_set_nonblock(fd, true);
+	return r < 0 ? r : ring_try_start(vu, i);
 }
 
+/* #syscalls:vhost-user close */
 static int set_vring_call(struct vhost_user *vu, struct vhost_user_msg *m)
 {
 	struct ring *ring;

@@ -49,6 +49,7 @@ static int take_fds(struct vhost_user_msg *m, struct msghdr *mh)
 	return r;
 }
 
+/* #syscalls:vhost-user recvmsg */
 static ssize_t read_part(struct vhost_user_msg *m, int fd, void *data, size_t n)
 {
 	union {
@@ -98,6 +99,7 @@ int vhost_user_msg_read(struct vhost_user_msg *m, int fd)
 	}
 }
 
+/* #syscalls:vhost-user sendmsg */
 int vhost_user_msg_reply(struct vhost_user_msg *m, int fd, uint32_t size)
 {
 	struct vhost_user_header h = {

@@ -84,6 +84,7 @@ struct virtio_mmio {
 	struct virtio_mmio_queue_state queues[VIRTIO_QUEUES_MAX];
 };
 
+/* #syscalls:mmio write */
 static void signal_fd(int fd)
 {
 	uint64_t one = 1;
@@ -192,7 +193,10 @@ static void call_write_config(void *arg)
 	virtio_device_write_config(c->t->dev, c->offset, c->data, c->len);
 }
 
-/* A kick that waits is work that was given away and not looked at, a rekick likewise. */
+/*
+ * A kick that waits is work that was given away and not looked at, a rekick likewise.
+ * #syscalls:mmio poll
+ */
 static bool kick_waits(const struct virtio_mmio *t)
 {
 	for (unsigned int i = 0; i < t->dev->num_queues; i++) {

@@ -93,7 +93,7 @@ bool virtq_kicks_on(struct virtq *vq);
 /* The driver's available index at this moment: it moves with each buffer that is added. */
 uint16_t virtq_driver_index(const struct virtq *vq);
 /*
- * Asks for a kick when the driver adds to what was there at its index `seen`, taken or not. True when
- * it did meanwhile.
+ * Asks for a kick when the driver adds to what was there at its index `seen`, taken or not. True
+ * when it did meanwhile.
  */
 bool virtq_kick_past(struct virtq *vq, uint16_t seen);

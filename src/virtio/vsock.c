@@ -155,7 +155,10 @@ static int batch_gather(struct virtq *rx, struct vsock_batch *b, size_t want)
 	}
 }
 
-/* Reads from the host program into rx buffers, the first of which was taken. */
+/*
+ * Reads from the host program into rx buffers, the first of which was taken.
+ * #syscalls:vsock readv
+ */
 static int send_data(struct vsock_conn *c, struct virtq *rx, struct vsock_batch *b,
 		     struct virtio_vsock_hdr *h)
 {

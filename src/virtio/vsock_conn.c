@@ -47,6 +47,7 @@ static void leave_guest(struct vsock_conn *c)
 	c->pending = 0;
 }
 
+/* #syscalls:vsock close */
 void vsock_conn_free(struct vsock_conn *c)
 {
 	struct vsock *vs = c->vs;
@@ -163,6 +164,7 @@ static void host_stopped_reading(struct vsock_conn *c)
 	}
 }
 
+/* #syscalls:vsock shutdown */
 static void shutdown_when_drained(struct vsock_conn *c)
 {
 	if (!(c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) || buf_len(&c->out) || c->write_shut)
@@ -171,7 +173,10 @@ static void shutdown_when_drained(struct vsock_conn *c)
 	shutdown(c->ev.fd, SHUT_WR);
 }
 
-/* Writes what waits for the host program. */
+/*
+ * Writes what waits for the host program.
+ * #syscalls:vsock sendto
+ */
 static void flush_out(struct vsock_conn *c)
 {
 	while (buf_len(&c->out)) {
@@ -206,7 +211,10 @@ static bool parse_connect(const char *line, uint32_t *ret_port)
 	return true;
 }
 
-/* Reads no byte beyond the line: what follows belongs to the stream. */
+/*
+ * Reads no byte beyond the line: what follows belongs to the stream.
+ * #syscalls:vsock recvfrom
+ */
 static void read_hello(struct vsock_conn *c)
 {
 	size_t room = sizeof(c->line) - 1 - c->line_len, n;
@@ -304,6 +312,7 @@ static void accepted(struct vsock_conn *c)
 		vsock_conn_reset(c);
 }
 
+/* #syscalls:vsock sendmsg */
 static void receive(struct vsock_conn *c, struct iov_iter *data)
 {
 	size_t len = data->left;

@@ -13,6 +13,10 @@
 #define ACCEPT_BUDGET 16
 #define LISTEN_RETRY  (100 * NSEC_PER_MSEC)
 
+/*
+ * The only type of socket pair: one of datagrams could send to any such socket by its name.
+ * #syscalls:vsock socketpair(AF_UNIX,SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK) sendmsg close
+ */
 int vsock_offer(struct vsock *vs, uint32_t port)
 {
 	struct vsock_offer offer = {.port = port};
@@ -63,6 +67,7 @@ void vsock_conn_gone(struct vsock *vs)
 	listen_again(vs);
 }
 
+/* #syscalls:vsock accept4 */
 static void on_listen(struct ev *ev, uint32_t events)
 {
 	struct vsock *vs = container_of(ev, struct vsock, listen_ev);

@@ -18,6 +18,8 @@ struct worker {
 	struct ev wake_ev; /* an eventfd: something is in `call`, or stop */
 	pthread_t thread;
 	bool running;
+	void (*start_fn)(void *arg); /* NULL: nothing to do first */
+	void *start_arg;
 	pthread_mutex_t call_lock; /* one caller at a time */
 	pthread_mutex_t lock;      /* the fields below */
 	pthread_cond_t done_cond;
@@ -40,6 +42,7 @@ static void stay_frozen(struct worker *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* #syscalls:worker read */
 static void on_wake(struct ev *ev, uint32_t events)
 {
 	struct worker *w = container_of(ev, struct worker, wake_ev);
@@ -121,8 +124,16 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 
 	pthread_setname_np(pthread_self(), w->name);
+	if (w->start_fn)
+		w->start_fn(w->start_arg);
 	loop_run(w->loop);
 	return NULL;
+}
+
+void worker_on_start(struct worker *w, void (*fn)(void *arg), void *arg)
+{
+	w->start_fn = fn;
+	w->start_arg = arg;
 }
 
 int worker_start(struct worker *w)

@@ -18,6 +18,8 @@ struct worker *worker_free(struct worker *w);
  */
 struct loop *worker_loop(struct worker *w);
 
+/* Has the thread run fn(arg) before anything else, whenever it is started. */
+void worker_on_start(struct worker *w, void (*fn)(void *arg), void *arg);
 /* Starts the thread, with all signals blocked. 0 or -errno. */
 int worker_start(struct worker *w);
 /*
@@ -34,7 +36,8 @@ void worker_call(struct worker *w, void (*fn)(void *arg), void *arg);
 
 /*
  * Holds the thread still between two events until worker_thaw; returns when it is. The machine is
- * being saved: nobody calls or stops the worker meanwhile. Nothing happens to one that does not run.
+ * being saved: nobody calls or stops the worker meanwhile. Nothing happens to one that does not
+ * run.
  */
 void worker_freeze(struct worker *w);
 void worker_thaw(struct worker *w);

@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "vmm/tsc.h"
 
+#define MACHINE_CPUS_MAX    32
 #define MACHINE_DEVICES_MAX 8
 #define MACHINE_REASON_MAX  320
 /* How long devices may take to deliver what a guest that ended by itself has sent. */
@@ -20,11 +21,12 @@
 struct virtio_device;
 
 struct machine_spec {
-	unsigned int cpus;
+	unsigned int cpus; /* 1 to MACHINE_CPUS_MAX */
 	unsigned int memory_mib;
 	int kernel_fd;  /* an ELF vmlinux; for kvm also a bzImage or an ELF with a PVH entry */
 	int initrd_fd;  /* -1: none */
 	int console_fd; /* gets the guest's serial output; -1: nobody does */
+	bool pit;       /* kvm: with an interval timer, for kernels that calibrate by it */
 	int load_fd;    /* a saved machine to go on with, instead of booting a kernel; -1: none */
 	const char *cmdline; /* added to the kernel's command line; NULL: nothing */
 	const char *qemu;    /* path of the emulator; NULL: found in $PATH */

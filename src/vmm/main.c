@@ -19,11 +19,11 @@
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
 #include "vmm/control.h"
+#include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/options.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +40,7 @@ struct vmm {
 	enum machine_end end;
 };
 
+/* #syscalls:main write */
 __attribute__((format(printf, 2, 3))) static void event(struct vmm *v, const char *fmt, ...)
 {
 	char line[512];
@@ -60,31 +61,23 @@ __attribute__((format(printf, 2, 3))) static void event(struct vmm *v, const cha
 		log_debug("nobody reads the events");
 }
 
-/* What a program that serves an untrusted guest should not have or leave behind. */
-static int confine(pid_t parent, struct err *e)
+static int prepare_process(pid_t parent, struct err *e)
 {
-	struct rlimit none = {0, 0}, files;
+	struct rlimit files;
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_sys(e, errno, "cannot bind to the parent process");
 	if (getppid() != parent)
 		return err_set(e, ERR_CANCELLED, "the parent process is gone");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_sys(e, errno, "cannot give up privileges");
-	if (setrlimit(RLIMIT_CORE, &none) < 0)
-		return err_sys(e, errno, "cannot switch core files off");
 	/* Every connection of the guest is a descriptor. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	if (!secure_getenv("MSB_DEBUG"))
-		prctl(PR_SET_DUMPABLE, 0);
-	/* Threads allocate little; an arena for each would only cost memory. */
-	mallopt(M_ARENA_MAX, 1);
-	return 0;
+	return jail_family(e);
 }
 
+/* #syscalls:main read */
 static void on_signal(struct ev *ev, uint32_t events)
 {
 	struct vmm *v = container_of(ev, struct vmm, signal_ev);
@@ -170,6 +163,7 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 		.initrd_fd = o->initrd_fd,
 		.console_fd = o->console_fd,
 		.load_fd = o->load_fd,
+		.pit = o->pit,
 		.cmdline = o->cmdline,
 		.qemu = o->qemu,
 		.tsc = *tsc,
@@ -181,6 +175,8 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 		return -1;
 	if (reason[0])
 		log_info("using machine '%s': %s", ops->name, reason);
+	if (control_start(&v->control, v->loop, steal_fd(&o->control_fd), e) < 0)
+		return -1;
 	if (make_devices(&spec, o, e) < 0) {
 		for (unsigned int i = 0; i < spec.n_devices; i++)
 			virtio_device_free(spec.devices[i]);
@@ -194,8 +190,7 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 	close_fd(&o->kernel_fd);
 	close_fd(&o->initrd_fd);
 	close_fd(&o->load_fd);
-	if (control_start(&v->control, v->loop, steal_fd(&o->control_fd), v->machine, e) < 0)
-		return -1;
+	v->control.machine = v->machine;
 	event(v, "start %s", ops->name);
 	return 0;
 }
@@ -215,7 +210,7 @@ static int run(struct vmm *v, const struct tsc_sample *tsc, pid_t parent, struct
 {
 	int r;
 
-	if (confine(parent, e) < 0)
+	if (prepare_process(parent, e) < 0)
 		return -1;
 	v->loop = loop_new();
 	if (!v->loop)
@@ -228,6 +223,7 @@ static int run(struct vmm *v, const struct tsc_sample *tsc, pid_t parent, struct
 	return r < 0 ? err_sys(e, -r, "cannot wait for events") : 0;
 }
 
+/* #syscalls:main close exit_group */
 int main(int argc, char **argv)
 {
 	struct tsc_sample tsc = tsc_sample_take();

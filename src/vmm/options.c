@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <string.h>
 
-#define CPUS_MAX    64
 #define MEMORY_MIN  32
 #define MEMORY_MAX  (1024 * 1024)
 #define CID_DEFAULT 3
@@ -34,6 +33,7 @@ const char options_usage[] =
 	"  --vsock=LISTENFD,OFFERSFD[,cid=N]\n"
 	"                            sockets between host and guest; '-' for no descriptor\n"
 	"  --rng                     entropy for the guest\n"
+	"  --pit                     kvm: an interval timer, for kernels other than ours\n"
 	"  --console=FD              gets the guest's serial output\n"
 	"  --events=FD               gets a line per event\n"
 	"  --load=FD                 go on with a saved machine instead of booting a kernel\n"
@@ -199,7 +199,7 @@ static int parse_value(struct options *o, const char *name, const char *v, struc
 	if (str_eq(name, "--parent"))
 		return parse_count(v, name, 1, INT_MAX, &o->parent, e);
 	if (str_eq(name, "--cpus"))
-		return parse_count(v, name, 1, CPUS_MAX, &o->cpus, e);
+		return parse_count(v, name, 1, MACHINE_CPUS_MAX, &o->cpus, e);
 	if (str_eq(name, "--memory"))
 		return parse_count(v, name, MEMORY_MIN, MEMORY_MAX, &o->memory_mib, e);
 	if (str_eq(name, "--kernel"))
@@ -236,6 +236,10 @@ static int parse_one(struct options *o, const char *arg, struct err *e)
 	}
 	if (str_eq(arg, "--rng")) {
 		o->rng = true;
+		return 0;
+	}
+	if (str_eq(arg, "--pit")) {
+		o->pit = true;
 		return 0;
 	}
 	if (!str_starts_with(arg, "--"))

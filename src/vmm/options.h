@@ -40,6 +40,7 @@ struct options {
 	int vsock_offers_fd;
 	uint64_t vsock_cid;
 	bool rng;
+	bool pit;
 	enum log_level log_level;
 };
 

@@ -17,6 +17,9 @@
  *
  * After QEMU is gone, the workers may still have bytes of the guest for slow host programs. The
  * end is reported when they are through, or after MACHINE_DRAIN_MAX.
+ *
+ * Confinement: QEMU's on the way to its execution (qemu_jail.h), ours (jail.h) when it is under way
+ * and as the threads start; the main thread's system calls are the last to go.
  */
 #include "vmm/qemu.h"
 
@@ -26,7 +29,9 @@
 #include "virtio/vhost_user.h"
 #include "vmm/console.h"
 #include "vmm/drain.h"
+#include "vmm/jail.h"
 #include "vmm/qemu_args.h"
+#include "vmm/qemu_jail.h"
 #include "vmm/relay.h"
 
 #include <errno.h>
@@ -98,8 +103,9 @@ static char *find_program(const char *given, struct err *e)
 struct child {
 	char *path;
 	struct strv args;
-	int keep[MACHINE_DEVICES_MAX + 2]; /* descriptors that stay open */
+	int keep[MACHINE_DEVICES_MAX + 2]; /* descriptors that stay open, files first */
 	unsigned int n_keep;
+	unsigned int n_files;
 	int out;
 	int err;
 	pid_t parent;
@@ -123,7 +129,7 @@ _Noreturn static void child_main(const struct child *c)
 {
 	static const char *const env[] = {"PATH=" DEFAULT_PATH, "LC_ALL=C", NULL};
 	sigset_t none;
-	int null;
+	int null, r;
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != c->parent)
 		_exit(EXIT_NO_EXEC);
@@ -139,6 +145,11 @@ _Noreturn static void child_main(const struct child *c)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	r = qemu_confine(c->path, c->keep, c->n_files);
+	if (r < 0) {
+		errno = -r;
+		child_fail("cannot confine QEMU");
+	}
 	execve(c->path, c->args.v, (char *const *)env);
 	child_fail(c->path);
 }
@@ -168,8 +179,11 @@ static int spawn(struct qemu *q, struct child *c, int console_fd, struct err *e)
 		child_main(c);
 	q->exit_ev.fn = on_exit_ev;
 	q->exit_ev.fd = pidfd_open(q->pid, 0);
-	if (q->exit_ev.fd < 0)
-		return err_sys(e, errno, "cannot watch QEMU");
+	if (q->exit_ev.fd < 0) {
+		err_sys(e, errno, "cannot watch QEMU");
+		kill(q->pid, SIGKILL);
+		return -1;
+	}
 	if (loop_add(q->loop, &q->exit_ev, EPOLLIN) < 0 ||
 	    relay_start(&q->console, q->loop, steal_fd(&out), console_fd, on_console_line) < 0 ||
 	    relay_start(&q->words, q->loop, steal_fd(&err), -1, on_words_line) < 0)
@@ -192,6 +206,7 @@ static int prepare(struct child *c, struct machine_spec *spec, const int *socket
 	c->keep[c->n_keep++] = spec->kernel_fd;
 	if (spec->initrd_fd >= 0)
 		c->keep[c->n_keep++] = spec->initrd_fd;
+	c->n_files = c->n_keep;
 	for (unsigned int i = 0; i < spec->n_devices; i++)
 		c->keep[c->n_keep++] = sockets[i];
 	return 0;
@@ -207,7 +222,9 @@ static int serve_devices(struct qemu *q, struct machine_spec *spec, int *sockets
 		if (!q->devices[i])
 			return err_sys(e, errno, "cannot set up device %u", i);
 		q->n_devices = i + 1;
-		r = vhost_user_start(q->devices[i]);
+		r = jail_device(dev, JAIL_VHOST_USER);
+		if (r == 0)
+			r = vhost_user_start(q->devices[i]);
 		if (r < 0)
 			return err_sys(e, -r, "cannot start the thread of device %u", i);
 	}
@@ -233,6 +250,8 @@ static int start(struct qemu *q, struct machine_spec *spec, struct err *e)
 		r = prepare(&c, spec, theirs, e);
 	if (r == 0)
 		r = spawn(q, &c, spec->console_fd, e);
+	if (r == 0)
+		r = jail_process(e);
 	if (r == 0)
 		r = serve_devices(q, spec, ours, e);
 	for (unsigned int i = 0; i < n; i++) {
@@ -260,10 +279,25 @@ static struct machine *qemu_start(struct loop *loop, struct machine_spec *spec, 
 		spec->devices[i] = NULL;
 	}
 	spec->n_devices = 0;
+	if (r == 0) {
+		r = jail_thread(JAIL_MAIN_QEMU);
+		if (r < 0)
+			err_sys(e, -r, "cannot confine the main thread");
+	}
 	return r < 0 ? qemu_free(&q->m) : &q->m;
 }
 
 /* --- While it runs. */
+
+/*
+ * By its descriptor: there is no other process that a signal of ours could reach.
+ * #syscalls:qemu pidfd_send_signal(SIGKILL)
+ * #syscalls?:qemu pidfd_send_signal(SIGSTOP) pidfd_send_signal(SIGCONT) -- a machine that is paused
+ */
+static int send_signal(const struct qemu *q, int number)
+{
+	return pidfd_send_signal(q->exit_ev.fd, number, NULL, 0) < 0 ? -errno : 0;
+}
 
 static void on_console_line(struct relay *r, const char *line)
 {
@@ -275,7 +309,7 @@ static void on_console_line(struct relay *r, const char *line)
 		snprintf(q->panic, sizeof(q->panic), "%s", panic);
 	if (console_halted(line) && q->pid > 0) {
 		q->switched_off = true;
-		kill(q->pid, SIGKILL);
+		send_signal(q, SIGKILL);
 	}
 }
 
@@ -291,14 +325,14 @@ static int qemu_pause(struct machine *m)
 {
 	struct qemu *q = container_of(m, struct qemu, m);
 
-	return kill(q->pid, SIGSTOP) < 0 ? -errno : 0;
+	return send_signal(q, SIGSTOP);
 }
 
 static int qemu_resume(struct machine *m)
 {
 	struct qemu *q = container_of(m, struct qemu, m);
 
-	return kill(q->pid, SIGCONT) < 0 ? -errno : 0;
+	return send_signal(q, SIGCONT);
 }
 
 static int qemu_save(struct machine *m, int fd, struct err *e)
@@ -313,7 +347,7 @@ static void qemu_stop(struct machine *m)
 
 	q->stopping = true;
 	if (q->pid > 0)
-		kill(q->pid, SIGKILL);
+		send_signal(q, SIGKILL);
 }
 
 /* --- End. */
@@ -356,6 +390,7 @@ static bool devices_idle(void *ctx)
 	return true;
 }
 
+/* #syscalls:qemu wait4 close */
 static void on_exit_ev(struct ev *ev, uint32_t events)
 {
 	struct qemu *q = container_of(ev, struct qemu, exit_ev);
@@ -371,12 +406,13 @@ static void on_exit_ev(struct ev *ev, uint32_t events)
 		    report_end, q);
 }
 
+/* #syscalls:qemu munmap */
 static struct machine *qemu_free(struct machine *m)
 {
 	struct qemu *q = container_of(m, struct qemu, m);
 
 	if (q->pid > 0) {
-		kill(q->pid, SIGKILL);
+		send_signal(q, SIGKILL);
 		while (waitpid(q->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}

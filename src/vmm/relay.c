@@ -23,7 +23,10 @@ static void find_lines(struct relay *r, const char *p, size_t n)
 	}
 }
 
-/* Writes the chunk if that does not block; false when it has to wait. */
+/*
+ * Writes the chunk if that does not block; false when it has to wait.
+ * #syscalls:relay poll write
+ */
 static bool pass_on(struct relay *r, int timeout_ms)
 {
 	struct pollfd p = {.fd = r->out.fd, .events = POLLOUT};
@@ -41,7 +44,10 @@ static bool pass_on(struct relay *r, int timeout_ms)
 	return true;
 }
 
-/* 1 when something was read, 0 for nothing now, -1 at the end. */
+/*
+ * 1 when something was read, 0 for nothing now, -1 at the end.
+ * #syscalls:relay read
+ */
 static int read_chunk(struct relay *r)
 {
 	ssize_t n = read(r->in.fd, r->chunk, sizeof(r->chunk));

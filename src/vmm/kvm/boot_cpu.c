@@ -36,7 +36,7 @@
 #define PTE_PRESENT  (1ULL << 0)
 #define PTE_WRITABLE (1ULL << 1)
 #define PTE_HUGE     (1ULL << 7)
-#define PTES         512
+#define PTES         512ULL
 
 #define MSR_MISC_ENABLE   0x1a0
 #define MISC_FAST_STRINGS 1ULL

@@ -74,7 +74,16 @@ static int load_error(unsigned int index, const char *what, int error, struct er
 	return err_sys(e, error, "the %s of processor %u cannot be loaded", what, index);
 }
 
-/* --- Saving. */
+/*
+ * --- Saving.
+ *
+ * #syscalls?:kvm ioctl(KVM_GET_REGS) ioctl(KVM_GET_SREGS) ioctl(KVM_GET_XCRS) -- saving
+ * #syscalls?:kvm ioctl(KVM_GET_DEBUGREGS) ioctl(KVM_GET_LAPIC) -- saving
+ * #syscalls?:kvm ioctl(KVM_GET_VCPU_EVENTS) ioctl(KVM_GET_MP_STATE) -- saving
+ * #syscalls?:kvm ioctl(KVM_GET_CPUID2) ioctl(KVM_GET_XSAVE) ioctl(KVM_GET_XSAVE2) -- saving
+ * #syscalls?:kvm ioctl(KVM_GET_MSR_INDEX_LIST) ioctl(KVM_GET_MSRS) -- saving
+ * #syscalls?:kvm ioctl(KVM_GET_TSC_KHZ) -- saving
+ */
 
 static int save_parts(int fd, unsigned int index, const struct part *parts, size_t n,
 		      struct buf *records, struct err *e)

@@ -8,7 +8,8 @@
  *    host show the same processor: one package, `cpus` cores, one thread each;
  *  - take away what a guest has no use for or should not reach: nested virtualisation, performance
  *    counters and tracing, SGX, resource control, thermal data, transactional memory, AMX (whose
- *    state would need permission and 8 KiB more per thread);
+ *    state would need permission and 8 KiB more per thread), AMD's memory encryption (a kernel that
+ *    is told of it asks for registers that only an encrypted guest has);
  *  - add what KVM emulates although the host may not have it: x2APIC, the TSC deadline timer, the
  *    bit that says "hypervisor";
  *  - keep of KVM's own features those whose state we can save and that need no agreement with user
@@ -35,12 +36,15 @@
 #define LEAF_TILES       0x1dU
 #define LEAF_TILE_MUL    0x1eU
 #define LEAF_TOPOLOGY_V2 0x1fU
+#define LEAF_PMU_V2      0x23U
 #define LEAF_KVM         0x40000001U
 #define LEAF_AMD         0x80000001U
 #define LEAF_AMD_SIZES   0x80000008U
 #define LEAF_AMD_SVM     0x8000000aU
+#define LEAF_AMD_IBS     0x8000001bU
 #define LEAF_AMD_CACHES  0x8000001dU
 #define LEAF_AMD_APIC    0x8000001eU
+#define LEAF_AMD_CRYPT   0x8000001fU
 #define LEAF_AMD_PMU     0x80000022U
 
 #define ECX_MONITOR      BIT(3)
@@ -64,8 +68,13 @@
 #define EBX7_MPX   BIT(14)
 #define EBX7_TRACE BIT(25)
 #define ECX7_SGX   BIT(30)
+#define EDX7_SGX   BIT(1)
 #define EDX7_AMX   (BIT(22) | BIT(24) | BIT(25))
 #define EDX7_LBR   BIT(19)
+/* Of the second part of leaf 7. */
+#define EAX7_1_PMU BIT(8)
+#define EAX7_1_AMX BIT(21)
+#define EDX7_1_AMX BIT(8)
 
 #define AMD_ECX_SVM  BIT(2)
 #define AMD_ECX_IBS  BIT(10)
@@ -132,11 +141,14 @@ static void filter_cache(struct kvm_cpuid_entry2 *x, unsigned int cpus, bool int
 
 static void filter_structured(struct kvm_cpuid_entry2 *x)
 {
-	if (x->index)
-		return;
-	x->ebx &= ~(EBX7_SGX | EBX7_TSX | EBX7_RDT | EBX7_MPX | EBX7_TRACE);
-	x->ecx &= ~ECX7_SGX;
-	x->edx &= ~(EDX7_AMX | EDX7_LBR);
+	if (x->index == 0) {
+		x->ebx &= ~(EBX7_SGX | EBX7_TSX | EBX7_RDT | EBX7_MPX | EBX7_TRACE);
+		x->ecx &= ~ECX7_SGX;
+		x->edx &= ~(EDX7_SGX | EDX7_AMX | EDX7_LBR);
+	} else if (x->index == 1) {
+		x->eax &= ~(EAX7_1_PMU | EAX7_1_AMX);
+		x->edx &= ~EDX7_1_AMX;
+	}
 }
 
 static void filter_topology(struct kvm_cpuid_entry2 *x, unsigned int cpus)
@@ -182,6 +194,7 @@ static void filter(struct kvm_cpuid_entry2 *x, unsigned int cpus, bool tsc_deadl
 		filter_topology(x, cpus);
 		break;
 	case LEAF_PMU:
+	case LEAF_PMU_V2:
 	case LEAF_RDT_MONITOR:
 	case LEAF_RDT:
 	case LEAF_SGX:
@@ -189,6 +202,8 @@ static void filter(struct kvm_cpuid_entry2 *x, unsigned int cpus, bool tsc_deadl
 	case LEAF_TILES:
 	case LEAF_TILE_MUL:
 	case LEAF_AMD_SVM:
+	case LEAF_AMD_IBS:
+	case LEAF_AMD_CRYPT:
 	case LEAF_AMD_PMU:
 		clear(x);
 		break;
@@ -207,18 +222,28 @@ static void filter(struct kvm_cpuid_entry2 *x, unsigned int cpus, bool tsc_deadl
 	}
 }
 
-/* KVM lists the first topology leaf only on hosts that have it; guests with many CPUs need both. */
-static void add_topology(struct cpuid *c, unsigned int cpus)
+/*
+ * Newer versions of KVM list of a topology only its first part, the threads of a core; without the
+ * second each vCPU would be a package of its own.
+ */
+static void add_cores(struct cpuid *c, uint32_t leaf, unsigned int cpus)
 {
-	if (cpuid_find(c, LEAF_TOPOLOGY, 0) && !cpuid_find(c, LEAF_TOPOLOGY, 1) &&
-	    c->head.nent < CPUID_ENTRIES_MAX) {
-		struct kvm_cpuid_entry2 *x = &c->entries[c->head.nent++];
+	struct kvm_cpuid_entry2 *x;
 
-		*x = (struct kvm_cpuid_entry2){.function = LEAF_TOPOLOGY,
-					       .index = 1,
-					       .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
-		filter_topology(x, cpus);
-	}
+	if (!cpuid_find(c, leaf, 0) || cpuid_find(c, leaf, 1) || c->head.nent >= CPUID_ENTRIES_MAX)
+		return;
+	x = &c->entries[c->head.nent++];
+	*x = (struct kvm_cpuid_entry2){
+		.function = leaf, .index = 1, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
+	filter_topology(x, cpus);
+}
+
+static void make_ours(struct cpuid *c, unsigned int cpus, bool tsc_deadline)
+{
+	for (uint32_t i = 0; i < c->head.nent; i++)
+		filter(&c->entries[i], cpus, tsc_deadline);
+	add_cores(c, LEAF_TOPOLOGY, cpus);
+	add_cores(c, LEAF_TOPOLOGY_V2, cpus);
 }
 
 int cpuid_init(struct cpuid *c, int kvm_fd, unsigned int cpus, bool tsc_deadline, struct err *e)
@@ -226,9 +251,7 @@ int cpuid_init(struct cpuid *c, int kvm_fd, unsigned int cpus, bool tsc_deadline
 	*c = (struct cpuid){.head.nent = CPUID_ENTRIES_MAX};
 	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, &c->head) < 0)
 		return err_sys(e, errno, "KVM does not say what processor it offers");
-	for (uint32_t i = 0; i < c->head.nent; i++)
-		filter(&c->entries[i], cpus, tsc_deadline);
-	add_topology(c, cpus);
+	make_ours(c, cpus, tsc_deadline);
 	return 0;
 }
 

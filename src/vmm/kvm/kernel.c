@@ -62,7 +62,7 @@ static int load_initrd(const struct ram *ram, int fd, const struct kernel_image 
 	if (st.st_size <= 0)
 		return err_set(e, ERR_INVALID, "the initramfs is empty");
 	/* Right behind the kernel: memory that is in use anyhow. */
-	if (address + (uint64_t)st.st_size > MIN(img->initrd_max, ram->low))
+	if (address + (uint64_t)st.st_size > MIN(img->initrd_end, ram->low))
 		return err_set(e, ERR_INVALID,
 			       "kernel and initramfs do not fit into %llu MiB of memory",
 			       (unsigned long long)(ram->size / MIB));
@@ -174,7 +174,7 @@ int kernel_load(const struct ram *ram, int kernel_fd, int initrd_fd, const char 
 		struct kernel_entry *ret, struct err *e)
 {
 	size_t cmdline_len = strlen(cmdline);
-	struct kernel_image img;
+	struct kernel_image img = {};
 	struct initrd initrd;
 
 	if (cmdline_len >= GUEST_CMDLINE_MAX)

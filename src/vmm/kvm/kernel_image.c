@@ -29,7 +29,7 @@
 #define HEADER_MAGIC      0x53726448U /* "HdrS" */
 #define PROTOCOL_MIN      0x020c      /* knows xloadflags */
 #define BZIMAGE_64_OFFSET 0x200
-#define INITRD_MAX        0x7fffffffULL
+#define INITRD_END        (2 * GIB)
 
 int kernel_read(const struct ram *ram, int fd, uint64_t offset, uint64_t gpa, uint64_t len,
 		struct err *e)
@@ -89,8 +89,10 @@ static void scan_notes(const uint8_t *p, size_t size, struct notes *ret)
 		if (n.n_namesz == sizeof("Linux") && memcmp(name, "Linux", n.n_namesz) == 0)
 			ret->is_linux = true;
 		if (n.n_namesz == sizeof("Xen") && memcmp(name, "Xen", n.n_namesz) == 0 &&
-		    n.n_type == NOTE_PVH && n.n_descsz >= 4 && n.n_descsz <= 8)
+		    n.n_type == NOTE_PVH && n.n_descsz >= 4 && n.n_descsz <= 8) {
+			ret->pvh_entry = 0;
 			memcpy(&ret->pvh_entry, desc, n.n_descsz);
+		}
 		p += total;
 		size -= total;
 	}
@@ -142,7 +144,7 @@ int kernel_load_elf(const struct ram *ram, int fd, const uint8_t head[4096],
 	    (ssize_t)(h.e_phnum * sizeof(ph[0])))
 		return err_set(e, ERR_CORRUPT, "its program headers are cut off");
 	*ret = (struct kernel_image){
-		.initrd_max = INITRD_MAX,
+		.initrd_end = INITRD_END,
 		.header = {.boot_flag = 0xaa55,
 			   .header = HEADER_MAGIC,
 			   .version = PROTOCOL_MIN,
@@ -178,7 +180,10 @@ int kernel_load_bzimage(const struct ram *ram, int fd, const uint8_t head[4096],
 		return err_set(e, ERR_CORRUPT, "the file is cut off");
 	load = h.relocatable_kernel ? h.pref_address : h.code32_start;
 	end = load + MAX((uint64_t)h.init_size, (uint64_t)st.st_size - start);
-	if (end < load || end > ram->low)
+	if (end < load)
+		return err_set(e, ERR_INVALID, "it cannot be put at %#llx",
+			       (unsigned long long)load);
+	if (end > ram->low)
 		return err_set(e, ERR_INVALID, "it needs %llu MiB of memory",
 			       (unsigned long long)(end / MIB + 1));
 	if (kernel_read(ram, fd, start, load, (uint64_t)st.st_size - start, e) < 0)
@@ -186,7 +191,8 @@ int kernel_load_bzimage(const struct ram *ram, int fd, const uint8_t head[4096],
 	*ret = (struct kernel_image){
 		.entry = {KERNEL_LINUX64, load + BZIMAGE_64_OFFSET},
 		.end = end,
-		.initrd_max = MIN((uint64_t)h.initrd_addr_max, INITRD_MAX),
+		/* The header names the last byte. */
+		.initrd_end = MIN((uint64_t)h.initrd_addr_max + 1, INITRD_END),
 	};
 	memcpy(&ret->header, &h, MIN(header_size, sizeof(h)));
 	ret->header.code32_start = (uint32_t)load;

@@ -10,7 +10,7 @@
 struct kernel_image {
 	struct kernel_entry entry;
 	uint64_t end; /* the kernel uses memory up to here before it looks at its memory map */
-	uint64_t initrd_max;
+	uint64_t initrd_end;        /* the initramfs must end here or before */
 	struct setup_header header; /* for boot_params */
 };
 

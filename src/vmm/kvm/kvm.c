@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "virtio/balloon.h"
 #include "vmm/console.h"
+#include "vmm/jail.h"
 #include "vmm/kvm/boot_cpu.h"
 #include "vmm/kvm/cpuid.h"
 #include "vmm/kvm/kvm_internal.h"
@@ -48,6 +49,7 @@
 
 static struct machine *kvm_free(struct machine *m);
 
+/* #syscalls:kvm write */
 static void signal_fd(int fd)
 {
 	uint64_t one = 1;
@@ -121,6 +123,7 @@ static int kvm_pause(struct machine *base)
 	return 0;
 }
 
+/* #syscalls?:kvm ioctl(KVM_KVMCLOCK_CTRL) -- a machine that was paused */
 static int kvm_resume(struct machine *base)
 {
 	struct kvm_machine *m = container_of(base, struct kvm_machine, m);
@@ -237,6 +240,7 @@ static void stop_vcpus(struct kvm_machine *m)
 		vcpu_join(&m->vcpus[i]);
 }
 
+/* #syscalls:kvm read */
 static void on_wake(struct ev *ev, uint32_t events)
 {
 	struct kvm_machine *m = container_of(ev, struct kvm_machine, wake_ev);
@@ -288,7 +292,9 @@ static int attach_device(struct kvm_machine *m, struct virtio_device *dev, struc
 		virtio_device_free(dev);
 		return err_sys(e, errno, "cannot make an event descriptor");
 	}
-	r = vm_attach_irq(&m->vm, device_irq(index), irq_fd);
+	r = jail_device(dev, JAIL_MMIO);
+	if (r == 0)
+		r = vm_attach_irq(&m->vm, device_irq(index), irq_fd);
 	t = virtio_mmio_new(dev, &m->vm.ram.mem, irq_fd);
 	if (!t)
 		return err_sys(e, errno, "cannot set up device %u", index);
@@ -299,7 +305,10 @@ static int attach_device(struct kvm_machine *m, struct virtio_device *dev, struc
 	return r < 0 ? err_sys(e, -r, "KVM does not take the events of device %u", index) : 0;
 }
 
-/* For the balloon: the contents go, the mapping stays. */
+/*
+ * For the balloon: the contents go, the mapping stays.
+ * #syscalls:balloon madvise(MADV_DONTNEED)
+ */
 static void discard(void *ctx, void *host, size_t len)
 {
 	madvise(host, len, MADV_DONTNEED);
@@ -396,7 +405,10 @@ static int start_threads(struct kvm_machine *m, struct err *e)
 		if (r == 0)
 			m->n_busy++;
 	}
-	return r < 0 ? err_sys(e, -r, "cannot start the machine's threads") : 0;
+	if (r < 0)
+		return err_sys(e, -r, "cannot start the machine's threads");
+	r = jail_thread(JAIL_MAIN_KVM);
+	return r < 0 ? err_sys(e, -r, "cannot confine the main thread") : 0;
 }
 
 static int set_up_events(struct kvm_machine *m, const struct machine_spec *spec, struct err *e)
@@ -419,26 +431,42 @@ static int set_up_events(struct kvm_machine *m, const struct machine_spec *spec,
 /* A machine of the spec's size, to boot a kernel. */
 static int set_up_new(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
 {
-	if (vm_create(&m->vm, (uint64_t)spec->memory_mib * MIB, -1, 0, e) < 0 ||
-	    set_up_events(m, spec, e) < 0 || make_vcpus(m, spec->cpus, e) < 0 ||
-	    attach_devices(m, spec, e) < 0)
+	struct vm_config config = {
+		.ram_size = (uint64_t)spec->memory_mib * MIB,
+		.ram_fd = -1,
+		.pit = spec->pit,
+	};
+
+	if (vm_create(&m->vm, &config, e) < 0 || set_up_events(m, spec, e) < 0 ||
+	    make_vcpus(m, spec->cpus, e) < 0 || attach_devices(m, spec, e) < 0)
 		return -1;
 	return boot(m, spec, e);
 }
 
 /* One of the saved machine's size, to go on where that was. */
+static int set_up_from(struct kvm_machine *m, struct machine_spec *spec, const struct saved *s,
+		       struct err *e)
+{
+	struct vm_config config = {
+		.ram_size = s->head.ram_size,
+		.ram_fd = spec->load_fd,
+		.ram_offset = s->head.ram_offset,
+		.pit = s->head.pit,
+	};
+
+	if (vm_create(&m->vm, &config, e) < 0 || set_up_events(m, spec, e) < 0 ||
+	    make_vcpus(m, s->head.n_vcpus, e) < 0 || attach_devices(m, spec, e) < 0)
+		return -1;
+	return machine_state_load(m, s, e);
+}
+
 static int set_up_saved(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
 {
 	struct saved s;
 	int r = saved_open(&s, spec->load_fd, e);
 
-	if (r == 0 &&
-	    (vm_create(&m->vm, s.head.ram_size, spec->load_fd, s.head.ram_offset, e) < 0 ||
-	     set_up_events(m, spec, e) < 0 || make_vcpus(m, s.head.n_vcpus, e) < 0 ||
-	     attach_devices(m, spec, e) < 0))
-		r = -1;
 	if (r == 0)
-		r = machine_state_load(m, &s, e);
+		r = set_up_from(m, spec, &s, e);
 	saved_release(&s);
 	return r;
 }
@@ -448,6 +476,8 @@ static int set_up(struct kvm_machine *m, struct machine_spec *spec, struct err *
 	if ((spec->load_fd >= 0 ? set_up_saved(m, spec, e) : set_up_new(m, spec, e)) < 0)
 		return -1;
 	vcpu_install_signal();
+	if (jail_process(e) < 0)
+		return -1;
 	return start_threads(m, e);
 }
 
@@ -471,6 +501,7 @@ static struct machine *kvm_start(struct loop *loop, struct machine_spec *spec, s
 	return r < 0 ? kvm_free(&m->m) : &m->m;
 }
 
+/* #syscalls:kvm close munmap */
 static struct machine *kvm_free(struct machine *base)
 {
 	struct kvm_machine *m = container_of(base, struct kvm_machine, m);

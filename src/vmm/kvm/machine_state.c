@@ -24,12 +24,25 @@ static int load_error(const char *what, int error, struct err *e)
 	return err_sys(e, error, "the %s cannot be loaded", what);
 }
 
-/* --- Saving. */
+/*
+ * --- Saving.
+ *
+ * #syscalls?:kvm ioctl(KVM_GET_IRQCHIP) ioctl(KVM_GET_PIT2) -- saving
+ * #syscalls?:kvm ioctl(KVM_GET_CLOCK) write -- saving
+ */
+
+static int save_pit(const struct vm *vm, struct buf *records)
+{
+	struct kvm_pit_state2 pit = {};
+
+	if (ioctl(vm->fd, KVM_GET_PIT2, &pit) < 0)
+		return -errno;
+	return saved_add(records, SAVED_PIT, 0, &pit, sizeof(pit));
+}
 
 static int save_vm(const struct vm *vm, struct buf *records, struct err *e)
 {
 	struct kvm_clock_data clock = {};
-	struct kvm_pit_state2 pit = {};
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < IRQCHIPS; i++) {
@@ -39,10 +52,8 @@ static int save_vm(const struct vm *vm, struct buf *records, struct err *e)
 		if (r == 0)
 			r = saved_add(records, SAVED_IRQCHIP, i, &chip, sizeof(chip));
 	}
-	if (r == 0)
-		r = ioctl(vm->fd, KVM_GET_PIT2, &pit) < 0 ? -errno : 0;
-	if (r == 0)
-		r = saved_add(records, SAVED_PIT, 0, &pit, sizeof(pit));
+	if (r == 0 && vm->pit)
+		r = save_pit(vm, records);
 	if (r < 0)
 		return save_error("interrupt controllers", -r, e);
 	r = ioctl(vm->fd, KVM_GET_CLOCK, &clock) < 0 ? -errno : 0;
@@ -82,7 +93,12 @@ static int save_all(struct kvm_machine *m, int fd, struct err *e)
 	if (r == 0)
 		r = save_devices(m, &records, e);
 	if (r == 0)
-		r = saved_write(fd, &records, &m->vm.ram, m->n_vcpus, m->n_devices, e);
+		r = saved_write(fd, &records,
+				&(struct saved_machine){.ram = &m->vm.ram,
+							.n_vcpus = m->n_vcpus,
+							.n_devices = m->n_devices,
+							.pit = m->vm.pit},
+				e);
 	buf_release(&records);
 	return r;
 }
@@ -102,11 +118,23 @@ int machine_state_save(struct kvm_machine *m, int fd, struct err *e)
 
 /* --- Loading. */
 
+static int load_pit(const struct vm *vm, const struct saved *s, struct err *e)
+{
+	struct kvm_pit_state2 pit;
+	const void *saved = saved_get(s, SAVED_PIT, 0, sizeof(pit), e);
+
+	if (!saved)
+		return -1;
+	memcpy(&pit, saved, sizeof(pit));
+	if (ioctl(vm->fd, KVM_SET_PIT2, &pit) < 0)
+		return load_error("interval timer", errno, e);
+	return 0;
+}
+
 static int load_vm(const struct vm *vm, const struct saved *s, struct err *e)
 {
 	const void *saved;
 	struct kvm_clock_data clock;
-	struct kvm_pit_state2 pit;
 
 	for (unsigned int i = 0; i < IRQCHIPS; i++) {
 		struct kvm_irqchip chip;
@@ -119,12 +147,8 @@ static int load_vm(const struct vm *vm, const struct saved *s, struct err *e)
 		if (ioctl(vm->fd, KVM_SET_IRQCHIP, &chip) < 0)
 			return load_error("interrupt controllers", errno, e);
 	}
-	saved = saved_get(s, SAVED_PIT, 0, sizeof(pit), e);
-	if (!saved)
+	if (vm->pit && load_pit(vm, s, e) < 0)
 		return -1;
-	memcpy(&pit, saved, sizeof(pit));
-	if (ioctl(vm->fd, KVM_SET_PIT2, &pit) < 0)
-		return load_error("interval timer", errno, e);
 	saved = saved_get(s, SAVED_CLOCK, 0, sizeof(clock), e);
 	if (!saved)
 		return -1;

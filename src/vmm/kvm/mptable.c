@@ -12,6 +12,7 @@
 
 #include "base/util.h"
 #include "vmm/kvm/layout.h"
+#include "vmm/machine.h"
 
 #include <assert.h>
 #include <string.h>
@@ -22,6 +23,8 @@
 #define CPU_BOOT       2
 #define APIC_USABLE    1
 #define ALL_APICS      0xff
+
+#define LOCAL_INTERRUPTS 2
 
 enum entry_type { ENTRY_CPU, ENTRY_BUS, ENTRY_IOAPIC, ENTRY_INTERRUPT, ENTRY_LOCAL_INTERRUPT };
 enum interrupt_type { INTERRUPT_INT = 0, INTERRUPT_NMI = 1, INTERRUPT_EXTINT = 3 };
@@ -90,6 +93,13 @@ static_assert(sizeof(struct table_header) == 44, "as in the specification");
 static_assert(sizeof(struct cpu_entry) == 20, "as in the specification");
 static_assert(sizeof(struct interrupt_entry) == 8, "as in the specification");
 
+static_assert(sizeof(struct floating_pointer) + sizeof(struct table_header) +
+			      MACHINE_CPUS_MAX * sizeof(struct cpu_entry) +
+			      sizeof(struct bus_entry) + sizeof(struct ioapic_entry) +
+			      (IOAPIC_PINS + LOCAL_INTERRUPTS) * sizeof(struct interrupt_entry) <=
+		      GUEST_MPTABLE_SIZE,
+	      "the largest table fits");
+
 struct writer {
 	uint8_t *start;
 	size_t length;
@@ -115,7 +125,7 @@ static uint8_t checksum(const void *data, size_t size)
 
 static void append_interrupts(struct writer *w, uint8_t ioapic_id)
 {
-	static const uint8_t local[] = {INTERRUPT_EXTINT, INTERRUPT_NMI};
+	static const uint8_t local[LOCAL_INTERRUPTS] = {INTERRUPT_EXTINT, INTERRUPT_NMI};
 
 	for (uint8_t pin = 0; pin < IOAPIC_PINS; pin++)
 		append(w,
@@ -127,7 +137,7 @@ static void append_interrupts(struct writer *w, uint8_t ioapic_id)
 			       .pin = pin,
 		       },
 		       sizeof(struct interrupt_entry));
-	for (uint8_t lint = 0; lint < ARRAY_SIZE(local); lint++)
+	for (uint8_t lint = 0; lint < LOCAL_INTERRUPTS; lint++)
 		append(w,
 		       &(struct interrupt_entry){
 			       .type = ENTRY_LOCAL_INTERRUPT,

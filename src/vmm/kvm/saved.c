@@ -3,6 +3,7 @@
 
 #include "base/crc32c.h"
 #include "base/io.h"
+#include "vmm/machine.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,8 +18,8 @@
 #define RAM_ALIGN   (2 * MIB)
 #define CRC_START   16 /* of the header */
 #define ALIGNMENT   8
+#define PAGE        4096ULL
 #define CHUNK       (64 * KIB)
-#define VCPUS_MAX   64
 #define DEVICES_MAX 64
 
 static_assert(sizeof(struct saved_header) == 64, "as drawn");
@@ -82,17 +83,18 @@ static int write_ram(int fd, uint64_t offset, const struct ram *ram)
 		       : 0;
 }
 
-int saved_write(int fd, const struct buf *records, const struct ram *ram, unsigned int n_vcpus,
-		unsigned int n_devices, struct err *e)
+/* #syscalls?:kvm ftruncate pwrite64 -- saving */
+int saved_write(int fd, const struct buf *records, const struct saved_machine *m, struct err *e)
 {
 	struct saved_header h = {
 		.magic = MAGIC,
 		.version = VERSION,
 		.records_size = buf_len(records),
 		.ram_offset = ALIGN_UP(sizeof(h) + buf_len(records), RAM_ALIGN),
-		.ram_size = ram->size,
-		.n_vcpus = n_vcpus,
-		.n_devices = n_devices,
+		.ram_size = m->ram->size,
+		.n_vcpus = m->n_vcpus,
+		.n_devices = m->n_devices,
+		.pit = m->pit,
 	};
 	int r;
 
@@ -100,7 +102,7 @@ int saved_write(int fd, const struct buf *records, const struct ram *ram, unsign
 	h.crc = crc32c(h.crc, buf_data(records), buf_len(records));
 	if (ftruncate(fd, (off_t)(h.ram_offset + h.ram_size)) < 0)
 		return err_sys(e, errno, "the machine cannot be saved");
-	r = write_ram(fd, h.ram_offset, ram);
+	r = write_ram(fd, h.ram_offset, m->ram);
 	if (r == 0)
 		r = pwrite_full(fd, buf_data(records), buf_len(records), sizeof(h));
 	/* Last, so that a file that was not finished is none. */
@@ -125,9 +127,9 @@ static int check_header(const struct saved_header *h, int fd, struct err *e)
 		return err_sys(e, errno, "the saved machine cannot be read");
 	if (h->records_size > RECORDS_MAX || h->ram_offset % RAM_ALIGN ||
 	    h->ram_offset < sizeof(*h) + h->records_size || h->ram_size == 0 ||
-	    h->ram_size % CHUNK || h->ram_size > (uint64_t)st.st_size ||
+	    h->ram_size % PAGE || h->ram_size > (uint64_t)st.st_size ||
 	    h->ram_offset > (uint64_t)st.st_size - h->ram_size || h->n_vcpus == 0 ||
-	    h->n_vcpus > VCPUS_MAX || h->n_devices > DEVICES_MAX)
+	    h->n_vcpus > MACHINE_CPUS_MAX || h->n_devices > DEVICES_MAX || h->pit > 1)
 		return err_set(e, ERR_CORRUPT, "the saved machine is damaged");
 	return 0;
 }

@@ -7,17 +7,18 @@
  *	12  4	CRC-32C of what follows, up to the end of the records
  *	16  8	size of the records
  *	24  8	where the guest's memory begins, a multiple of 2 MiB
- *	32  8	size of the guest's memory
+ *	32  8	size of the guest's memory, a multiple of 4096
  *	40  4	vCPUs
  *	44  4	devices
- *	48 16	zero
+ *	48  4	1: with an interval timer
+ *	52 12	zero
  *	64	records: u32 type, u32 index, u32 size, u32 zero, `size` bytes, zeroes up to a
  *		multiple of 8
  *	...	zeroes
  *		memory from guest-physical 0 up without the device hole; pages of zeroes are holes
  *
  * Contents of records are structures of KVM's interface and fixed ones of ours, so a file belongs
- *to this version of the program and to hosts like the one that wrote it; whatever does not fit is
+ * to this version of the program and to hosts like the one that wrote it; whatever does not fit is
  * refused when it is loaded. The checksum does not cover memory, which is never read as a whole: it
  * is mapped, and must not change as long as a machine lives that was made from it.
  */
@@ -55,7 +56,16 @@ struct saved_header {
 	uint64_t ram_size;
 	uint32_t n_vcpus;
 	uint32_t n_devices;
-	uint32_t zero[4];
+	uint32_t pit;
+	uint32_t zero[3];
+};
+
+/* What the header tells of a machine. */
+struct saved_machine {
+	const struct ram *ram;
+	unsigned int n_vcpus;
+	unsigned int n_devices;
+	bool pit;
 };
 
 /* --- Writing. */
@@ -66,8 +76,7 @@ void saved_init(struct buf *records);
 int saved_add(struct buf *records, enum saved_record type, unsigned int index, const void *data,
 	      size_t size);
 /* Writes the whole file to the empty regular file `fd`. 0, or -1 with an error. */
-int saved_write(int fd, const struct buf *records, const struct ram *ram, unsigned int n_vcpus,
-		unsigned int n_devices, struct err *e);
+int saved_write(int fd, const struct buf *records, const struct saved_machine *m, struct err *e);
 
 /* --- Reading. */
 

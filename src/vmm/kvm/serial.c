@@ -3,24 +3,42 @@
 
 #include <errno.h>
 #include <linux/serial_reg.h>
+#include <poll.h>
 #include <unistd.h>
 
 #define MSR_ALWAYS (UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS)
 #define MCR_MASK   0x1f
 #define IER_MASK   0x0f
 
-/* Waits for a slow reader, which then slows the guest down, as a real line would. */
+/* The signal that comes with `cancelled` may be there before the wait, and does not end it then. */
+#define LOOK_AGAIN_MS 50
+
+/* False when there is no room and nobody wants it to wait any longer. */
+static bool wait_for_room(const struct serial *s)
+{
+	struct pollfd out = {.fd = s->out_fd, .events = POLLOUT};
+
+	while (poll(&out, 1, s->cancelled ? 0 : LOOK_AGAIN_MS) <= 0)
+		if (s->cancelled)
+			return false;
+	return true;
+}
+
+/*
+ * Waits for a slow reader, which then slows the guest down, as a real line would. A pipe that can
+ * be written has room for all of a line.
+ *
+ * #syscalls:vcpu poll write
+ * #syscalls?:kvm poll write -- a console that stops within a line
+ */
 static void write_out(struct serial *s, const char *p, size_t n)
 {
-	while (n && s->out_fd >= 0) {
+	while (n && s->out_fd >= 0 && wait_for_room(s)) {
 		ssize_t w = write(s->out_fd, p, n);
 
-		if (w < 0 && (errno != EINTR || s->cancelled)) {
-			/* Without a reader the rest of the output is nobody's. */
-			if (errno != EINTR)
-				s->out_fd = -1;
-			return;
-		}
+		/* Without a reader the rest of the output is nobody's. */
+		if (w < 0 && errno != EINTR && errno != EAGAIN)
+			s->out_fd = -1;
 		if (w > 0) {
 			p += w;
 			n -= (size_t)w;

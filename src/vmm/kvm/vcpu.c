@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "vmm/jail.h"
 #include "vmm/kvm/kvm_internal.h"
 #include "vmm/kvm/layout.h"
 
@@ -43,6 +44,7 @@ static const char *exit_name(uint32_t reason)
 
 /* --- Diagnosis. */
 
+/* #syscalls?:vcpu ioctl(KVM_GET_REGS) ioctl(KVM_GET_SREGS) write -- the guest crashed it */
 static void log_registers(const struct vcpu *v)
 {
 	struct kvm_sregs s;
@@ -137,8 +139,16 @@ static bool handle_exit(struct vcpu *v)
 
 /* --- The thread. */
 
+/* #syscalls:run ioctl(KVM_RUN) */
 static void run(struct vcpu *v)
 {
+	int r = jail_thread(JAIL_VCPU);
+
+	if (r < 0) {
+		kvm_machine_end(v->m, MACHINE_END_ERROR, "cannot confine vcpu %u: %s", v->index,
+				strerror(-r));
+		return;
+	}
 	for (;;) {
 		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
 			if (!handle_exit(v))
@@ -191,6 +201,7 @@ int vcpu_start(struct vcpu *v)
 	return -r;
 }
 
+/* #syscalls:kvm tgkill(SIGUSR1) getpid rt_sigprocmask */
 void vcpu_kick(struct vcpu *v)
 {
 	if (!v->started)
@@ -208,6 +219,7 @@ void vcpu_join(struct vcpu *v)
 	v->started = false;
 }
 
+/* #syscalls:vcpu rt_sigreturn */
 static void on_kick_signal(int signal)
 {
 	/* Interrupting KVM_RUN is all that it is for. */
@@ -244,6 +256,7 @@ void vcpu_release(struct vcpu *v)
 	v->run = NULL;
 }
 
+/* #syscalls?:kvm ioctl(KVM_GET_MP_STATE) ioctl(KVM_GET_REGS) -- the guest says that it is halted */
 bool vcpu_halted(const struct vcpu *v)
 {
 	struct kvm_mp_state s;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The interrupt controllers are KVM's: two PICs and the I/O APIC (a line raised by a device thread
- * through an eventfd reaches the vCPU without any of our vCPU threads), local APICs, and the PIT,
- * which our kernel switches off at once but others calibrate clocks with. A split irqchip, with
- * the I/O APIC here, would leave less in the host's kernel, but without PCI there are no message
- * signalled interrupts, so each interrupt of a device would need this process.
+ * through an eventfd reaches the vCPU without any of our vCPU threads) and the local APICs. A split
+ * irqchip, with the I/O APIC here, would leave less in the host's kernel, but without PCI there are
+ * no message signalled interrupts, so each interrupt of a device would need this process.
+ *
+ * The interval timer (PIT) costs a thread in the host's kernel and, when the machine goes, a grace
+ * period of some 15 ms. A kernel that knows kvm-clock and has a TSC deadline timer never looks at
+ * it; so it is there only for hosts without that timer and for kernels that users bring.
  */
 #include "vmm/kvm/vm.h"
 
@@ -112,7 +115,8 @@ static int set_up(struct vm *vm, struct err *e)
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
 	    ioctl(vm->fd, KVM_SET_TSS_ADDR, GUEST_TSS) < 0)
 		return err_sys(e, errno, "KVM does not take its reserved pages");
-	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0 || ioctl(vm->fd, KVM_CREATE_PIT2, &pit) < 0)
+	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0 ||
+	    (vm->pit && ioctl(vm->fd, KVM_CREATE_PIT2, &pit) < 0))
 		return err_sys(e, errno, "KVM cannot make the interrupt controllers");
 	if (add_memory(vm, 0, 0, ram->host, ram->low) < 0 ||
 	    (ram->size > ram->low &&
@@ -121,12 +125,13 @@ static int set_up(struct vm *vm, struct err *e)
 	return 0;
 }
 
-int vm_create(struct vm *vm, uint64_t ram_size, int ram_fd, uint64_t ram_offset, struct err *e)
+int vm_create(struct vm *vm, const struct vm_config *c, struct err *e)
 {
 	*vm = (struct vm){.kvm_fd = -1, .fd = -1};
 	if (open_kvm(vm, e) < 0 || check_capabilities(vm, e) < 0 ||
-	    ram_map(&vm->ram, ram_size, ram_fd, ram_offset, e) < 0)
+	    ram_map(&vm->ram, c->ram_size, c->ram_fd, c->ram_offset, e) < 0)
 		return -1;
+	vm->pit = c->pit || !vm->tsc_deadline;
 	return set_up(vm, e);
 }
 

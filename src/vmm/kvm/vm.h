@@ -11,14 +11,22 @@ struct vm {
 	size_t run_size;   /* of a vCPU's struct kvm_run with what follows it */
 	size_t xsave_size; /* of a vCPU's extended state */
 	bool tsc_deadline; /* the local APIC's timer can be set by TSC value */
+	bool pit;          /* there is an interval timer */
+};
+
+/* What a machine is made with. */
+struct vm_config {
+	uint64_t ram_size;
+	int ram_fd; /* -1: fresh memory; otherwise it is a copy-on-write view of this file */
+	uint64_t ram_offset;
+	bool pit; /* with an interval timer, even where a kernel of ours would need none */
 };
 
 /*
- * Opens /dev/kvm and checks that it can do what we need; then makes the machine with `ram_size`
- * bytes of memory, fresh or (ram_fd >= 0) a copy-on-write view of a file. 0, or -1 with an error
+ * Opens /dev/kvm, checks that it can do what we need, and makes the machine. 0, or -1 with an error
  * that names what is missing; vm_release in both cases.
  */
-int vm_create(struct vm *vm, uint64_t ram_size, int ram_fd, uint64_t ram_offset, struct err *e);
+int vm_create(struct vm *vm, const struct vm_config *c, struct err *e);
 void vm_release(struct vm *vm);
 
 /* Ties an eventfd to interrupt line `gsi`: each write is one edge. 0 or -errno. */

@@ -404,16 +404,14 @@ static void test_bad_ring(void **state)
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		int err = eventfd(0, EFD_CLOEXEC);
 		struct vhost_user_vring_state s;
-		uint64_t n;
 
 		send_state(f, VHOST_USER_GET_VRING_BASE, 0, 0);
 		get_reply(f, VHOST_USER_GET_VRING_BASE, &s, sizeof(s));
 		send_fd(f, VHOST_USER_SET_VRING_ERR, 0, err);
 		f->q.cfg = bad[i];
 		start_ring(f, 0);
+		/* Once or twice: each message that makes the ring complete tries to start it. */
 		wait_readable(err);
-		assert_int_equal(read(err, &n, sizeof(n)), sizeof(n));
-		assert_int_equal(n, 1);
 		assert_int_equal(vhost_user_running_queues(f->vu), 0);
 		close(err);
 	}

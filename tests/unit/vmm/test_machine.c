@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 static void test_choice(void **state)
 {
@@ -118,10 +119,33 @@ static void on_stop_timer(struct timer *t)
 	machine_stop(stopper.m);
 }
 
+/* In a child, as the machine confines its process. */
+_Noreturn static void run_machine(struct machine_spec *s, bool stop, struct ending *x)
+{
+	struct err e = {};
+	struct machine *m;
+
+	x->loop = loop_new();
+	m = machine_start(&qemu_machine_ops, x->loop, s, &e);
+	if (!m)
+		_exit(1);
+	m->on_end = on_end;
+	m->ctx = x;
+	stopper.m = m;
+	if (stop)
+		timer_set(x->loop, &stopper.timer, 1);
+	if (loop_run(x->loop) < 0)
+		_exit(1);
+	machine_free(m);
+	_exit(0);
+}
+
 /* Runs a machine whose emulator is the script; returns what it wrote to the console. */
 static char *run_script(const char *dir, const char *script, bool stop, struct ending *x)
 {
 	char *program = xasprintf("%s/qemu", dir), *console = xasprintf("%s/console", dir), *text;
+	struct ending *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct machine_spec s = {
 		.load_fd = -1,
 		.cpus = 1,
@@ -134,22 +158,19 @@ static char *run_script(const char *dir, const char *script, bool stop, struct e
 		.n_devices = 1,
 		.tsc = tsc_sample_take(),
 	};
-	struct err e = {};
-	struct machine *m;
+	pid_t pid;
 
+	assert_ptr_not_equal(shared, MAP_FAILED);
 	put_file(program, script);
 	assert_int_equal(chmod(program, 0700), 0);
-	*x = (struct ending){.loop = loop_new(), .end = MACHINE_END_COUNT};
-	m = machine_start(&qemu_machine_ops, x->loop, &s, &e);
-	assert_non_null(m);
-	m->on_end = on_end;
-	m->ctx = x;
-	stopper.m = m;
-	if (stop)
-		timer_set(x->loop, &stopper.timer, 1);
-	assert_int_equal(loop_run(x->loop), 0);
-	machine_free(m);
-	loop_free(x->loop);
+	shared->end = MACHINE_END_COUNT;
+	pid = fork();
+	if (pid == 0)
+		run_machine(&s, stop, shared);
+	assert_int_equal(child_status(pid), 0);
+	*x = *shared;
+	munmap(shared, sizeof(*shared));
+	virtio_device_free(s.devices[0]);
 	close(s.kernel_fd);
 	close(s.console_fd);
 	text = get_file(console);

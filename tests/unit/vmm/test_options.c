@@ -112,7 +112,7 @@ static void test_errors(void **state)
 		const char *message; /* a part of it */
 	} bad[] = {
 		{"--cpus=0", "--cpus"},
-		{"--cpus=65", "--cpus"},
+		{"--cpus=33", "--cpus"},
 		{"--cpus=1x", "--cpus"},
 		{"--cpus=", "--cpus"},
 		{"--memory=31", "--memory"},
