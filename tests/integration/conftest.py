@@ -2,7 +2,7 @@
 What the tests share. They run against a finished build, named by MSB, and start real virtual
 machines; the only network is the loopback interface.
 
-Most tests share one MSB_HOME, in which three images are loaded when they are wanted. After each test
+Most tests share one MSB_HOME, in which three images are loaded as they are wanted. After each test
 nothing of it may be left: no unnamed sandbox, no process. Tests that change images get a home of
 their own.
 """

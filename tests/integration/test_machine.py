@@ -28,7 +28,7 @@ def test_auto_is_kvm_where_it_can_be_used(terminal):
 
 @pytest.fixture
 def home_of_nobody(archives):
-    """A home that belongs to an ordinary user, and runs msb as one, in groups of the test's choice."""
+    """A home of an ordinary user, which runs msb as that one, in the groups that a test gives."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
 

@@ -17,14 +17,17 @@ def in_lab():
 
 
 def command(build, options, arguments):
-    """That runs the program that calls this in the lab, with options of `lab run`."""
+    """
+    What runs the calling program in the lab, with options of `lab run`. To be started in the
+    build, because only the tree and the current directory are seen there if they are in /tmp.
+    """
     return [os.path.join(HERE, "lab"), "run", *options, "--", os.path.abspath(sys.argv[0]),
             "-b", build, *arguments]
 
 
 def enter(build, options, arguments):
     """Becomes that command."""
-    os.chdir(TREE)
+    os.chdir(build)
     program = command(build, options, arguments)
     os.execv(program[0], program)
 
@@ -43,7 +46,7 @@ def make_image(build):
 
 
 class Installation:
-    """The build installed on the scratch disk, as a user would have it, with the image loaded."""
+    """The build installed on the scratch disk, as a user would have it."""
 
     def __init__(self, build):
         prefix = "/tmp/msb"
@@ -53,10 +56,11 @@ class Installation:
         self.kernel = prefix + "/lib/vmlinux"
         self.programs = [self.msb, self.vmm, prefix + "/lib/msb-monitor",
                          prefix + "/lib/msb-image"]
+
+    def load_image(self, build):
         os.environ["MSB_HOME"] = "/tmp/msb-home"
         archive = os.path.join(build, "lab", "image.tar")
-        if os.path.exists(archive):
-            subprocess.run([self.msb, "load", "-q", "-i", archive], check=True)
+        subprocess.run([self.msb, "load", "-q", "-i", archive], check=True)
 
 
 # --- a root for measurements -------------------------------------------------------------------
