@@ -15,6 +15,7 @@ enum cmos_register {
 	CMOS_CENTURY = 0x32,
 };
 
+#define DAY            86400LL /* seconds */
 #define STATUS_A_32KHZ 0x26
 #define STATUS_B_24H   0x02
 #define STATUS_D_VALID 0x80
@@ -54,8 +55,8 @@ static struct date date_of(int64_t days)
 
 uint8_t cmos_read(uint8_t index, int64_t now)
 {
-	int seconds = (int)(now % (24 * 3600));
-	struct date date = date_of(now / (24 * 3600));
+	int seconds = (int)(now % DAY);
+	struct date date = date_of(now / DAY);
 
 	switch (index & INDEX_MASK) {
 	case CMOS_SECONDS:
