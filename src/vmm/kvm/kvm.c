@@ -25,6 +25,7 @@
 #include "vmm/kvm/kvm.h"
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "virtio/balloon.h"
 #include "vmm/console.h"
@@ -50,16 +51,6 @@
 #define HALT_CHECKS_MAX     100
 
 static struct machine *kvm_free(struct machine *m);
-
-/* #syscalls:kvm write */
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	/* Full means that it will be looked at anyhow. */
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
-}
 
 /* --- Modes. */
 
@@ -152,6 +143,7 @@ static int kvm_save(struct machine *base, int fd, struct err *e)
 
 /* --- The end. */
 
+/* #syscalls:kvm write */
 void kvm_machine_end(struct kvm_machine *m, enum machine_end end, const char *fmt, ...)
 {
 	va_list ap;
@@ -165,7 +157,7 @@ void kvm_machine_end(struct kvm_machine *m, enum machine_end end, const char *fm
 		va_end(ap);
 	}
 	pthread_mutex_unlock(&m->lock);
-	signal_fd(m->wake_ev.fd);
+	event_signal(m->wake_ev.fd);
 }
 
 void kvm_machine_reset(struct kvm_machine *m)
@@ -199,7 +191,7 @@ static void on_console_line(void *ctx, const char *line)
 	m->said_halted |= halted;
 	pthread_mutex_unlock(&m->lock);
 	if (halted)
-		signal_fd(m->wake_ev.fd);
+		event_signal(m->wake_ev.fd);
 }
 
 /* The kernel said so some instructions before it is so. */
