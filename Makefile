@@ -8,7 +8,7 @@ BUILD  ?= build
 ROOT    = $(BUILD)/root
 MESON_FLAGS ?=
 
-.PHONY: all demo test bench lab lint format install uninstall clean help sanitize fuzz setup
+.PHONY: all demo test bench lab lab-test lint format install uninstall clean help sanitize fuzz setup
 
 all: setup $(BUILD)/build.ninja ## Build everything
 	@ninja -C $(BUILD) $(NINJA_FLAGS)
@@ -38,11 +38,13 @@ bench: ## Compare with a bare emulator and print the stages
 	@$(MAKE) --no-print-directory all
 	@tests/perf/boot $(ROOT)
 
-lab: ## Test and measure the KVM machine on an emulated machine with KVM
+lab: lab-test ## Test and measure the KVM machine on an emulated machine with KVM
+	@tests/lab/bench -b $(BUILD)
+
+lab-test: # The tests alone
 	@tools/setup lab
 	@$(MAKE) --no-print-directory all
 	@tests/lab/suite -b $(BUILD)
-	@tests/lab/bench -b $(BUILD)
 
 sanitize: ## Build and run the unit tests with AddressSanitizer and UBSan
 	@tools/setup test
