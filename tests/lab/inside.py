@@ -27,8 +27,8 @@ def command(build, options, arguments):
 
 def enter(build, options, arguments):
     """Becomes that command."""
-    os.chdir(build)
     program = command(build, options, arguments)
+    os.chdir(build)
     os.execv(program[0], program)
 
 
