@@ -140,6 +140,14 @@ int write_file_atomic(int dirfd, const char *path, const void *data, size_t n, m
 	return r;
 }
 
+void event_signal(int fd)
+{
+	uint64_t one = 1;
+
+	while (fd >= 0 && write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
 int fd_set_nonblock(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -18,6 +18,10 @@ int read_file(int dirfd, const char *path, size_t max, char **ret, size_t *ret_l
 /* Replaces a file: temporary name beside it, fsync, rename. */
 int write_file_atomic(int dirfd, const char *path, const void *data, size_t n, mode_t mode);
 
+/* Adds one to a non-blocking eventfd; one that is full is readable, which is all that counts. -1:
+ * none. */
+void event_signal(int fd);
+
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 

@@ -222,6 +222,8 @@ static void agent_lost(struct session *s)
 		own_ended(s);
 		return;
 	}
+	loop_del(s->m->loop, &s->agent_ev);
+	s->agent_done = true;
 	s->state = SESSION_LOST;
 	s->lost_timer.fn = on_lost;
 	timer_set(s->m->loop, &s->lost_timer, clock_mono_ns() + LOST_WAIT);

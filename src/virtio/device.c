@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtio/device.h"
 
+#include "base/io.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,11 +147,5 @@ void virtio_device_queue_broken(struct virtio_device *dev, unsigned int queue)
 /* #syscalls:worker write */
 void virtio_device_rekick(struct virtio_device *dev, unsigned int queue)
 {
-	uint64_t one = 1;
-
-	if (dev->queues[queue].kick_ev.fd < 0)
-		return;
-	/* An eventfd that is full is readable, which is all that is wanted. */
-	if (write(dev->queues[queue].kick_ev.fd, &one, sizeof(one)) < 0)
-		return;
+	event_signal(dev->queues[queue].kick_ev.fd);
 }

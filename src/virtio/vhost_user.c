@@ -61,20 +61,11 @@ struct vhost_user {
 /* --- Queues. */
 
 /* #syscalls:vhost-user write */
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	/* Full means that the peer has not looked yet: it will. */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 static void on_notify(void *ctx, unsigned int queue)
 {
 	struct vhost_user *vu = ctx;
 
-	signal_fd(vu->rings[queue].call_fd);
+	event_signal(vu->rings[queue].call_fd);
 }
 
 static void on_broken(void *ctx, unsigned int queue)
@@ -82,7 +73,7 @@ static void on_broken(void *ctx, unsigned int queue)
 	struct vhost_user *vu = ctx;
 
 	vu->broken = true;
-	signal_fd(vu->rings[queue].err_fd);
+	event_signal(vu->rings[queue].err_fd);
 }
 
 static const struct virtio_transport_ops transport_ops = {
@@ -342,7 +333,7 @@ static int set_vring_call(struct vhost_user *vu, struct vhost_user_msg *m)
 	/* What was announced through the old descriptor may have been lost. */
 	r = fd_set_nonblock(fd, true);
 	if (r == 0 && ring_running(vu, (unsigned int)(ring - vu->rings)))
-		signal_fd(fd);
+		event_signal(fd);
 	return r;
 }
 

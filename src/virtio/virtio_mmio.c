@@ -85,19 +85,10 @@ struct virtio_mmio {
 };
 
 /* #syscalls:mmio write */
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	/* Full means that it was not looked at yet: it will be. */
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 static void interrupt(struct virtio_mmio *t, uint32_t why)
 {
 	atomic_fetch_or(&t->interrupt_status, why);
-	signal_fd(t->irq_fd);
+	event_signal(t->irq_fd);
 }
 
 /* --- On the worker. */
@@ -488,7 +479,7 @@ void virtio_mmio_write(struct virtio_mmio *t, uint64_t offset, const void *data,
 	switch (offset) {
 	case VIRTIO_MMIO_QUEUE_NOTIFY:
 		if (v < t->dev->num_queues)
-			signal_fd(t->kick_fds[v]);
+			event_signal(t->kick_fds[v]);
 		break;
 	case VIRTIO_MMIO_INTERRUPT_ACK:
 		atomic_fetch_and(&t->interrupt_status, ~v);
@@ -692,7 +683,7 @@ int virtio_mmio_load(struct virtio_mmio *t, const struct virtio_mmio_state *s)
 		call(t, call_load, &c);
 	/* The edge may have been lost with the machine that was saved; one too many is harmless. */
 	if (c.r == 0 && t->interrupt_status)
-		signal_fd(t->irq_fd);
+		event_signal(t->irq_fd);
 	/* The queues count on from here; a later QueueReady starts a queue anew. */
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		t->queues[i].next_avail = 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtio/worker.h"
 
+#include "base/io.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -73,12 +75,7 @@ static void on_wake(struct ev *ev, uint32_t events)
 
 static void wake(struct worker *w)
 {
-	uint64_t one = 1;
-	ssize_t r;
-
-	do
-		r = write(w->wake_ev.fd, &one, sizeof(one));
-	while (r < 0 && errno == EINTR);
+	event_signal(w->wake_ev.fd);
 }
 
 struct worker *worker_new(const char *name)

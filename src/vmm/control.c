@@ -21,7 +21,7 @@ struct command {
 
 /*
  * False at the end. The descriptor is the caller's.
- * #syscalls?:main recvmsg -- a command on the control socket
+ * #syscalls:main recvmsg
  */
 static bool receive(int socket, struct command *ret)
 {

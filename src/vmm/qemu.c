@@ -291,8 +291,7 @@ static struct machine *qemu_start(struct loop *loop, struct machine_spec *spec, 
 
 /*
  * By its descriptor: there is no other process that a signal of ours could reach.
- * #syscalls:qemu pidfd_send_signal(SIGKILL)
- * #syscalls?:qemu pidfd_send_signal(SIGSTOP) pidfd_send_signal(SIGCONT) -- a machine that is paused
+ * #syscalls:qemu pidfd_send_signal(SIGKILL) pidfd_send_signal(SIGSTOP) pidfd_send_signal(SIGCONT)
  */
 static int send_signal(const struct qemu *q, int number)
 {

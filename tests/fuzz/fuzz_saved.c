@@ -52,7 +52,7 @@ static void check(const struct saved *s, uint64_t file_size)
 	CHECK(h->ram_size && h->ram_size % 4096 == 0 && h->ram_size <= file_size);
 	CHECK(h->ram_offset % (2 * MIB) == 0 && h->ram_offset <= file_size - h->ram_size);
 	CHECK(h->ram_offset >= sizeof(*h) + h->records_size);
-	CHECK(h->n_vcpus > 0 && h->n_vcpus <= 32);
+	CHECK(h->n_vcpus > 0 && h->n_vcpus <= 32 && h->pit <= 1);
 	for (unsigned int type = 0; type <= SAVED_MP_STATE + 1; type++)
 		for (unsigned int index = 0; index <= INDEX_MAX; index++)
 			check_record(s, (enum saved_record)type, index);

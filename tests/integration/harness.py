@@ -175,6 +175,11 @@ def runtime_processes():
     return below(os.getpid(), *RUNTIME)
 
 
+def runtime_and_forked():
+    """The same, and children of msb that are about to become one of them."""
+    return below(os.getpid(), "msb", *RUNTIME)
+
+
 def wait_for_exit(pids):
     """Waits until all of them have ended."""
     deadline = time.monotonic() + LIMIT

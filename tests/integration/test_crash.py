@@ -99,7 +99,7 @@ def test_killed_at_any_moment_of_a_start(msb, number):
         p = msb.popen("run", "-m", "128M", "busybox", "--", "sleep", "1000000")
         # 130: interrupted before there was a command that could have been sent a signal
         assert kill_after(p, moment, number) in (-number, 128 + number, 130)
-        harness.wait_for_exit(set(harness.runtime_processes()) - before)
+        harness.wait_for_exit(set(harness.runtime_and_forked()) - before)
         assert set(msb.sandboxes()) == kept
     assert len(msb.leftovers()) == 2 * len(kept)
 
@@ -110,7 +110,7 @@ def test_named_one_killed_at_any_moment_of_a_start(msb, name):
     for moment in MOMENTS:
         p = msb.popen("run", "-m", "128M", "--name", name, "busybox", "--", "sleep", "1000000")
         kill_after(p, moment, signal.SIGKILL)
-        harness.wait_for_exit(set(harness.runtime_processes()) - before)
+        harness.wait_for_exit(set(harness.runtime_and_forked()) - before)
         assert msb.sandboxes().get(name) in (None, "Created", "Stopped", "Crashed", "Failed")
     r = msb("run", "--name", name, "busybox", "--", "sh", "-c", "echo x >/file; cat /file")
     assert r.ok() == b"x\n"

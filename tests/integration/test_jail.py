@@ -93,6 +93,10 @@ def exercise(vmm):
                   "mkdir -p /mnt && mount -t ext4 /dev/vdb /mnt && fstrim /mnt && umount /mnt")
     assert r.rc == 0, r
     assert vmm.exec("nproc").out == b"2\n"
+    assert vmm.command("pause") == "ok"
+    assert vmm.command("resume") == "ok"
+    if MACHINE == "kvm":
+        vmm.save(vmm.path("saved"))
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +158,7 @@ def test_declared_calls(seen, kind):
     ("#syscalls:x read -- because", "a reason belongs to #syscalls?"),
     ("#syscalls: read", "malformed declaration"),
     ("#syscalls:x read */ int /* #syscalls:y write", "is no system call"),
+    ("and #syscalls:x read", "malformed declaration"),
     ("#syscalls:y read", "nothing is declared for 'x'"),
     ("#syscalls:x read\n * #syscalls:y read", "no kind of thread names y"),
 ])

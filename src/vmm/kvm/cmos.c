@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/kvm/cmos.h"
 
-#include <time.h>
-
 enum cmos_register {
 	CMOS_SECONDS = 0,
 	CMOS_MINUTES = 2,
@@ -17,6 +15,7 @@ enum cmos_register {
 	CMOS_CENTURY = 0x32,
 };
 
+#define DAY            86400LL /* seconds */
 #define STATUS_A_32KHZ 0x26
 #define STATUS_B_24H   0x02
 #define STATUS_D_VALID 0x80
@@ -27,29 +26,55 @@ static uint8_t bcd(int n)
 	return (uint8_t)(n / 10 << 4 | n % 10);
 }
 
+struct date {
+	int year, month, day, weekday; /* January and Sunday are 1 */
+};
+
+/*
+ * The date of a day since 1970-01-01. gmtime_r would do, but reads the time zone's file at its
+ * first use, which a jailed process cannot. Years are counted from March on, so that the leap day
+ * is the last; 400 of them have 146097 days.
+ */
+static struct date date_of(int64_t days)
+{
+	int64_t since_0000_03_01 = days + 719468;
+	int64_t era = since_0000_03_01 / 146097, day = since_0000_03_01 % 146097;
+	int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365, month;
+
+	day -= year * 365 + year / 4 - year / 100;
+	month = (5 * day + 2) / 153;
+	day -= (153 * month + 2) / 5;
+	month += month < 10 ? 3 : -9;
+	return (struct date){
+		.year = (int)(era * 400 + year + (month <= 2)),
+		.month = (int)month,
+		.day = (int)day + 1,
+		.weekday = (int)((days + 4) % 7) + 1,
+	};
+}
+
 uint8_t cmos_read(uint8_t index, int64_t now)
 {
-	time_t t = (time_t)now;
-	struct tm tm;
+	int seconds = (int)(now % DAY);
+	struct date date = date_of(now / DAY);
 
-	gmtime_r(&t, &tm);
 	switch (index & INDEX_MASK) {
 	case CMOS_SECONDS:
-		return bcd(tm.tm_sec);
+		return bcd(seconds % 60);
 	case CMOS_MINUTES:
-		return bcd(tm.tm_min);
+		return bcd(seconds / 60 % 60);
 	case CMOS_HOURS:
-		return bcd(tm.tm_hour);
+		return bcd(seconds / 3600);
 	case CMOS_WEEKDAY:
-		return bcd(tm.tm_wday + 1);
+		return bcd(date.weekday);
 	case CMOS_DAY:
-		return bcd(tm.tm_mday);
+		return bcd(date.day);
 	case CMOS_MONTH:
-		return bcd(tm.tm_mon + 1);
+		return bcd(date.month);
 	case CMOS_YEAR:
-		return bcd(tm.tm_year % 100);
+		return bcd(date.year % 100);
 	case CMOS_CENTURY:
-		return bcd((tm.tm_year + 1900) / 100);
+		return bcd(date.year / 100);
 	case CMOS_STATUS_A:
 		return STATUS_A_32KHZ;
 	case CMOS_STATUS_B:

@@ -11,5 +11,5 @@
 #define CMOS_PORT_INDEX 0x70
 #define CMOS_PORT_DATA  0x71
 
-/* The register `index` at the time `now` (seconds since 1970). */
+/* The register `index` at the time `now` (seconds since 1970, not before). */
 uint8_t cmos_read(uint8_t index, int64_t now);

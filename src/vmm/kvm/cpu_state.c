@@ -77,12 +77,12 @@ static int load_error(unsigned int index, const char *what, int error, struct er
 /*
  * --- Saving.
  *
- * #syscalls?:kvm ioctl(KVM_GET_REGS) ioctl(KVM_GET_SREGS) ioctl(KVM_GET_XCRS) -- saving
- * #syscalls?:kvm ioctl(KVM_GET_DEBUGREGS) ioctl(KVM_GET_LAPIC) -- saving
- * #syscalls?:kvm ioctl(KVM_GET_VCPU_EVENTS) ioctl(KVM_GET_MP_STATE) -- saving
- * #syscalls?:kvm ioctl(KVM_GET_CPUID2) ioctl(KVM_GET_XSAVE) ioctl(KVM_GET_XSAVE2) -- saving
- * #syscalls?:kvm ioctl(KVM_GET_MSR_INDEX_LIST) ioctl(KVM_GET_MSRS) -- saving
- * #syscalls?:kvm ioctl(KVM_GET_TSC_KHZ) -- saving
+ * #syscalls:kvm ioctl(KVM_GET_REGS) ioctl(KVM_GET_SREGS) ioctl(KVM_GET_XCRS)
+ * #syscalls:kvm ioctl(KVM_GET_DEBUGREGS) ioctl(KVM_GET_LAPIC) ioctl(KVM_GET_VCPU_EVENTS)
+ * #syscalls:kvm ioctl(KVM_GET_MP_STATE) ioctl(KVM_GET_CPUID2) ioctl(KVM_GET_TSC_KHZ)
+ * #syscalls:kvm ioctl(KVM_GET_MSR_INDEX_LIST) ioctl(KVM_GET_MSRS)
+ * #syscalls?:kvm ioctl(KVM_GET_XSAVE) -- processors whose state fits into that
+ * #syscalls?:kvm ioctl(KVM_GET_XSAVE2) -- processors with more state
  */
 
 static int save_parts(int fd, unsigned int index, const struct part *parts, size_t n,

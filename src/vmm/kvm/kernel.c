@@ -152,6 +152,15 @@ static void write_start_info(const struct ram *ram, const struct initrd *initrd)
 
 /* --- All together. */
 
+/* What it starts with is mapped only so far. */
+static int check_reach(const struct kernel_image *img, struct err *e)
+{
+	if (img->entry.protocol == KERNEL_LINUX64 && img->end > GUEST_MAPPED)
+		return err_set(e, ERR_UNSUPPORTED, "it reaches beyond the first %llu MiB",
+			       GUEST_MAPPED / MIB);
+	return 0;
+}
+
 static int load_image(const struct ram *ram, int fd, struct kernel_image *ret, struct err *e)
 {
 	uint8_t head[4096];
@@ -179,7 +188,7 @@ int kernel_load(const struct ram *ram, int kernel_fd, int initrd_fd, const char 
 
 	if (cmdline_len >= GUEST_CMDLINE_MAX)
 		return err_set(e, ERR_INVALID, "the kernel command line is too long");
-	if (load_image(ram, kernel_fd, &img, e) < 0)
+	if (load_image(ram, kernel_fd, &img, e) < 0 || check_reach(&img, e) < 0)
 		return err_wrap(e, "the kernel cannot be loaded");
 	if (load_initrd(ram, initrd_fd, &img, &initrd, e) < 0)
 		return -1;

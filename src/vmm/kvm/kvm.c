@@ -25,6 +25,7 @@
 #include "vmm/kvm/kvm.h"
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "virtio/balloon.h"
 #include "vmm/console.h"
@@ -38,26 +39,18 @@
 
 #include <errno.h>
 #include <linux/virtio_mmio.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#define OWN_DEVICES         1 /* the balloon */
 #define HALT_CHECK_INTERVAL (10 * NSEC_PER_MSEC)
 #define HALT_CHECKS_MAX     100
 
 static struct machine *kvm_free(struct machine *m);
-
-/* #syscalls:kvm write */
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	/* Full means that it will be looked at anyhow. */
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
-}
 
 /* --- Modes. */
 
@@ -123,7 +116,7 @@ static int kvm_pause(struct machine *base)
 	return 0;
 }
 
-/* #syscalls?:kvm ioctl(KVM_KVMCLOCK_CTRL) -- a machine that was paused */
+/* #syscalls:kvm ioctl(KVM_KVMCLOCK_CTRL) */
 static int kvm_resume(struct machine *base)
 {
 	struct kvm_machine *m = container_of(base, struct kvm_machine, m);
@@ -150,6 +143,7 @@ static int kvm_save(struct machine *base, int fd, struct err *e)
 
 /* --- The end. */
 
+/* #syscalls:kvm write */
 void kvm_machine_end(struct kvm_machine *m, enum machine_end end, const char *fmt, ...)
 {
 	va_list ap;
@@ -163,7 +157,7 @@ void kvm_machine_end(struct kvm_machine *m, enum machine_end end, const char *fm
 		va_end(ap);
 	}
 	pthread_mutex_unlock(&m->lock);
-	signal_fd(m->wake_ev.fd);
+	event_signal(m->wake_ev.fd);
 }
 
 void kvm_machine_reset(struct kvm_machine *m)
@@ -197,7 +191,7 @@ static void on_console_line(void *ctx, const char *line)
 	m->said_halted |= halted;
 	pthread_mutex_unlock(&m->lock);
 	if (halted)
-		signal_fd(m->wake_ev.fd);
+		event_signal(m->wake_ev.fd);
 }
 
 /* The kernel said so some instructions before it is so. */
@@ -342,12 +336,12 @@ static int make_vcpus(struct kvm_machine *m, unsigned int cpus, struct err *e)
  * reboot=k: the reset line, which tells an orderly end from a triple fault. panic=-1: a panic
  * resets at once.
  */
-static char *kernel_cmdline(const struct kvm_machine *m, const struct machine_spec *spec)
+static char *kernel_cmdline(const struct machine_spec *spec)
 {
 	char *line = xasprintf("console=ttyS0 quiet reboot=k panic=-1%s%s",
 			       spec->cmdline ? " " : "", spec->cmdline ? spec->cmdline : "");
 
-	for (unsigned int i = 0; i < m->n_devices; i++) {
+	for (unsigned int i = 0; i < spec->n_devices + OWN_DEVICES; i++) {
 		char *longer = xasprintf("%s virtio_mmio.device=4K@%#llx:%u", line,
 					 (unsigned long long)device_page(i), device_irq(i));
 
@@ -374,24 +368,47 @@ static int prepare_vcpus(struct kvm_machine *m, struct cpuid *cpuid, struct err 
 	return 0;
 }
 
-static int boot(struct kvm_machine *m, const struct machine_spec *spec, struct err *e)
+static int load(struct kvm_machine *m, const struct machine_spec *spec, struct kernel_entry *ret,
+		struct err *e)
 {
-	_cleanup_free_ char *cmdline = kernel_cmdline(m, spec);
+	_cleanup_free_ char *cmdline = kernel_cmdline(spec);
+
+	return kernel_load(&m->vm.ram, spec->kernel_fd, spec->initrd_fd, cmdline, ret, e);
+}
+
+/* Everything is there: the first vCPU enters the kernel next. */
+static int prepare_entry(struct kvm_machine *m, const struct kernel_entry *entry, struct err *e)
+{
 	const struct kvm_cpuid_entry2 *features;
-	struct kernel_entry entry;
 	struct cpuid cpuid;
 	int r;
 
-	if (cpuid_init(&cpuid, m->vm.kvm_fd, spec->cpus, m->vm.tsc_deadline, e) < 0 ||
-	    prepare_vcpus(m, &cpuid, e) < 0 ||
-	    kernel_load(&m->vm.ram, spec->kernel_fd, spec->initrd_fd, cmdline, &entry, e) < 0)
+	if (cpuid_init(&cpuid, m->vm.kvm_fd, m->n_vcpus, m->vm.tsc_deadline, e) < 0 ||
+	    prepare_vcpus(m, &cpuid, e) < 0)
 		return -1;
 	features = cpuid_find(&cpuid, 1, 0);
-	mptable_write(ram_ptr(&m->vm.ram, GUEST_MPTABLE, GUEST_MPTABLE_SIZE), spec->cpus,
+	mptable_write(ram_ptr(&m->vm.ram, GUEST_MPTABLE, GUEST_MPTABLE_SIZE), m->n_vcpus,
 		      features ? features->eax : 0, features ? features->edx : 0);
-	boot_cpu_tables(&m->vm.ram, entry.protocol);
-	r = boot_cpu_enter(m->vcpus[0].fd, &entry);
+	boot_cpu_tables(&m->vm.ram, entry->protocol);
+	r = boot_cpu_enter(m->vcpus[0].fd, entry);
 	return r < 0 ? err_sys(e, -r, "KVM does not take the first registers") : 0;
+}
+
+static int start_vcpus(struct kvm_machine *m)
+{
+	for (unsigned int i = 0; i < m->n_vcpus; i++) {
+		int r;
+
+		pthread_mutex_lock(&m->lock);
+		m->n_busy++;
+		pthread_mutex_unlock(&m->lock);
+		r = vcpu_start(&m->vcpus[i]);
+		if (r < 0) {
+			kvm_machine_leave(m);
+			return r;
+		}
+	}
+	return 0;
 }
 
 static int start_threads(struct kvm_machine *m, struct err *e)
@@ -400,13 +417,12 @@ static int start_threads(struct kvm_machine *m, struct err *e)
 
 	for (unsigned int i = 0; r == 0 && i < m->n_devices; i++)
 		r = virtio_mmio_start(m->devices[i]);
-	for (unsigned int i = 0; r == 0 && i < m->n_vcpus; i++) {
-		r = vcpu_start(&m->vcpus[i]);
-		if (r == 0)
-			m->n_busy++;
-	}
+	if (r == 0)
+		r = start_vcpus(m);
 	if (r < 0)
 		return err_sys(e, -r, "cannot start the machine's threads");
+	/* On a single processor the guest starts before we go on. */
+	sched_yield();
 	r = jail_thread(JAIL_MAIN_KVM);
 	return r < 0 ? err_sys(e, -r, "cannot confine the main thread") : 0;
 }
@@ -436,11 +452,14 @@ static int set_up_new(struct kvm_machine *m, struct machine_spec *spec, struct e
 		.ram_fd = -1,
 		.pit = spec->pit,
 	};
+	struct kernel_entry entry;
 
-	if (vm_create(&m->vm, &config, e) < 0 || set_up_events(m, spec, e) < 0 ||
+	/* The kernel is read while KVM makes the machine. */
+	if (vm_begin(&m->vm, &config, e) < 0 || load(m, spec, &entry, e) < 0 ||
+	    vm_complete(&m->vm, e) < 0 || set_up_events(m, spec, e) < 0 ||
 	    make_vcpus(m, spec->cpus, e) < 0 || attach_devices(m, spec, e) < 0)
 		return -1;
-	return boot(m, spec, e);
+	return prepare_entry(m, &entry, e);
 }
 
 /* One of the saved machine's size, to go on where that was. */
@@ -454,8 +473,9 @@ static int set_up_from(struct kvm_machine *m, struct machine_spec *spec, const s
 		.pit = s->head.pit,
 	};
 
-	if (vm_create(&m->vm, &config, e) < 0 || set_up_events(m, spec, e) < 0 ||
-	    make_vcpus(m, s->head.n_vcpus, e) < 0 || attach_devices(m, spec, e) < 0)
+	if (vm_begin(&m->vm, &config, e) < 0 || vm_complete(&m->vm, e) < 0 ||
+	    set_up_events(m, spec, e) < 0 || make_vcpus(m, s->head.n_vcpus, e) < 0 ||
+	    attach_devices(m, spec, e) < 0)
 		return -1;
 	return machine_state_load(m, s, e);
 }

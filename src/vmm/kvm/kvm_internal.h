@@ -50,5 +50,5 @@ void kvm_machine_end(struct kvm_machine *m, enum machine_end end, const char *fm
 void kvm_machine_reset(struct kvm_machine *m);
 /* Waits while the machine is paused; false when it is to stop. */
 bool kvm_machine_park(struct kvm_machine *m, struct vcpu *v);
-/* The thread of `v` ends. */
+/* The thread of a vCPU ends. */
 void kvm_machine_leave(struct kvm_machine *m);

@@ -41,6 +41,9 @@
 #define GUEST_IDENTITY 0xfffbc000ULL
 #define GUEST_TSS      0xfffbd000ULL
 
+/* What the page tables of the first instructions map, from 0 on. */
+#define GUEST_MAPPED 0x40000000ULL
+
 #define GUEST_MPTABLE_SIZE (GUEST_HOLE - GUEST_MPTABLE)
 #define GUEST_CMDLINE_MAX  2048
 

@@ -27,8 +27,8 @@ static int load_error(const char *what, int error, struct err *e)
 /*
  * --- Saving.
  *
- * #syscalls?:kvm ioctl(KVM_GET_IRQCHIP) ioctl(KVM_GET_PIT2) -- saving
- * #syscalls?:kvm ioctl(KVM_GET_CLOCK) write -- saving
+ * #syscalls:kvm ioctl(KVM_GET_IRQCHIP) ioctl(KVM_GET_CLOCK)
+ * #syscalls?:kvm ioctl(KVM_GET_PIT2) -- machines with an interval timer
  */
 
 static int save_pit(const struct vm *vm, struct buf *records)

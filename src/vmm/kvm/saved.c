@@ -83,7 +83,7 @@ static int write_ram(int fd, uint64_t offset, const struct ram *ram)
 		       : 0;
 }
 
-/* #syscalls?:kvm ftruncate pwrite64 -- saving */
+/* #syscalls:kvm ftruncate pwrite64 */
 int saved_write(int fd, const struct buf *records, const struct saved_machine *m, struct err *e)
 {
 	struct saved_header h = {

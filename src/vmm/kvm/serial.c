@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/kvm/serial.h"
 
+#include "base/io.h"
+
 #include <errno.h>
 #include <linux/serial_reg.h>
 #include <poll.h>
@@ -73,11 +75,8 @@ static void put_byte(struct serial *s, char c)
 /* The holding register is always empty: what is written is gone at once. */
 static void update_irq(struct serial *s)
 {
-	uint64_t one = 1;
-
-	if ((s->state.ier & UART_IER_THRI) && s->state.thr_empty_pending &&
-	    write(s->irq_fd, &one, sizeof(one)) < 0)
-		return;
+	if ((s->state.ier & UART_IER_THRI) && s->state.thr_empty_pending)
+		event_signal(s->irq_fd);
 }
 
 static bool divisor_latch(const struct serial *s)

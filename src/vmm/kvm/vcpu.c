@@ -44,7 +44,7 @@ static const char *exit_name(uint32_t reason)
 
 /* --- Diagnosis. */
 
-/* #syscalls?:vcpu ioctl(KVM_GET_REGS) ioctl(KVM_GET_SREGS) write -- the guest crashed it */
+/* #syscalls?:vcpu ioctl(KVM_GET_REGS) ioctl(KVM_GET_SREGS) write -- the guest crashed */
 static void log_registers(const struct vcpu *v)
 {
 	struct kvm_sregs s;
@@ -256,7 +256,7 @@ void vcpu_release(struct vcpu *v)
 	v->run = NULL;
 }
 
-/* #syscalls?:kvm ioctl(KVM_GET_MP_STATE) ioctl(KVM_GET_REGS) -- the guest says that it is halted */
+/* #syscalls:kvm ioctl(KVM_GET_MP_STATE) ioctl(KVM_GET_REGS) */
 bool vcpu_halted(const struct vcpu *v)
 {
 	struct kvm_mp_state s;

@@ -8,6 +8,10 @@
  * The interval timer (PIT) costs a thread in the host's kernel and, when the machine goes, a grace
  * period of some 15 ms. A kernel that knows kvm-clock and has a TSC deadline timer never looks at
  * it; so it is there only for hosts without that timer and for kernels that users bring.
+ *
+ * KVM_CREATE_VM waits for a grace period of the host's kernel, some 9 ms (it makes a thread and
+ * puts it into our control groups). So it is called by a thread, while the kernel is read into
+ * memory.
  */
 #include "vmm/kvm/vm.h"
 
@@ -17,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 
 #define API_VERSION 12
@@ -102,15 +107,8 @@ static int set_up(struct vm *vm, struct err *e)
 	const struct ram *ram = &vm->ram;
 	uint64_t identity = GUEST_IDENTITY;
 	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
-	int xsave;
+	int xsave = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 
-	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
-	if (vm->fd < 0)
-		return err_sys(e, errno, "KVM cannot make a virtual machine");
-	/* KVM hands this descriptor out without the flag. */
-	if (fcntl(vm->fd, F_SETFD, FD_CLOEXEC) < 0)
-		return err_sys(e, errno, "KVM cannot make a virtual machine");
-	xsave = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 	vm->xsave_size = MAX((size_t)MAX(xsave, 0), sizeof(struct kvm_xsave));
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
 	    ioctl(vm->fd, KVM_SET_TSS_ADDR, GUEST_TSS) < 0)
@@ -125,18 +123,53 @@ static int set_up(struct vm *vm, struct err *e)
 	return 0;
 }
 
-int vm_create(struct vm *vm, const struct vm_config *c, struct err *e)
+/* On the thread. */
+static void *make(void *arg)
 {
+	struct vm *vm = arg;
+
+	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
+	/* KVM hands this descriptor out without the flag. */
+	if (vm->fd < 0 || fcntl(vm->fd, F_SETFD, FD_CLOEXEC) < 0)
+		vm->make_error = -errno;
+	return NULL;
+}
+
+static void await_made(struct vm *vm)
+{
+	if (vm->making)
+		pthread_join(vm->maker, NULL);
+	vm->making = false;
+}
+
+int vm_begin(struct vm *vm, const struct vm_config *c, struct err *e)
+{
+	int r;
+
 	*vm = (struct vm){.kvm_fd = -1, .fd = -1};
-	if (open_kvm(vm, e) < 0 || check_capabilities(vm, e) < 0 ||
-	    ram_map(&vm->ram, c->ram_size, c->ram_fd, c->ram_offset, e) < 0)
+	if (open_kvm(vm, e) < 0 || check_capabilities(vm, e) < 0)
 		return -1;
 	vm->pit = c->pit || !vm->tsc_deadline;
+	r = pthread_create(&vm->maker, NULL, make, vm);
+	if (r)
+		return err_sys(e, r, "cannot start a thread");
+	vm->making = true;
+	/* On a single processor it would otherwise begin when this thread has used up its time. */
+	sched_yield();
+	return ram_map(&vm->ram, c->ram_size, c->ram_fd, c->ram_offset, e);
+}
+
+int vm_complete(struct vm *vm, struct err *e)
+{
+	await_made(vm);
+	if (vm->make_error)
+		return err_sys(e, -vm->make_error, "KVM cannot make a virtual machine");
 	return set_up(vm, e);
 }
 
 void vm_release(struct vm *vm)
 {
+	await_made(vm);
 	close_fd(&vm->fd);
 	close_fd(&vm->kvm_fd);
 	ram_release(&vm->ram);

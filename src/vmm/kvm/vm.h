@@ -4,6 +4,8 @@
 
 #include "vmm/kvm/ram.h"
 
+#include <pthread.h>
+
 struct vm {
 	int kvm_fd;
 	int fd;
@@ -12,6 +14,9 @@ struct vm {
 	size_t xsave_size; /* of a vCPU's extended state */
 	bool tsc_deadline; /* the local APIC's timer can be set by TSC value */
 	bool pit;          /* there is an interval timer */
+	bool making;       /* by the thread */
+	pthread_t maker;
+	int make_error; /* -errno */
 };
 
 /* What a machine is made with. */
@@ -23,10 +28,12 @@ struct vm_config {
 };
 
 /*
- * Opens /dev/kvm, checks that it can do what we need, and makes the machine. 0, or -1 with an error
- * that names what is missing; vm_release in both cases.
+ * Opens /dev/kvm, checks that it can do what we need, and begins to make the machine: its memory is
+ * there afterwards and can be filled, everything else only after vm_complete. Each gives 0, or -1
+ * with an error that names what is missing; vm_release in all cases.
  */
-int vm_create(struct vm *vm, const struct vm_config *c, struct err *e);
+int vm_begin(struct vm *vm, const struct vm_config *c, struct err *e);
+int vm_complete(struct vm *vm, struct err *e);
 void vm_release(struct vm *vm);
 
 /* Ties an eventfd to interrupt line `gsi`: each write is one edge. 0 or -errno. */

@@ -444,21 +444,56 @@ static void test_client_leaves_the_agent(void **state)
 	close(agent_fd);
 }
 
+/* Why is known when the machine has ended. */
 static void test_agent_refuses(void **state)
+{
+	struct fixture *f = *state;
+	int fd = request(f, "{\"op\":\"exec\",\"argv\":[\"x\"]}"), agent_fd, other;
+
+	run(f);
+	agent_fd = accept(f->vsock, NULL, NULL);
+	assert_int_equal(write_full(agent_fd, "NO\n", 3), 0);
+	close_fd(&f->vsock); /* nobody listens any more */
+	other = request(f, "{\"op\":\"exec\",\"argv\":[\"x\"]}");
+	run(f);
+	assert_int_equal(sessions(f), 2);
+	sessions_finish(&f->m);
+	assert_error(fd, ERR_STATE);
+	assert_error(other, ERR_STATE);
+	close(agent_fd);
+}
+
+/* A program's connection that ends without a result, and a machine that goes on nevertheless. */
+static void test_agent_is_lost(void **state)
 {
 	struct fixture *f = *state;
 	int fd = request(f, "{\"op\":\"exec\",\"argv\":[\"x\"]}"), agent_fd;
 
 	run(f);
-	agent_fd = accept(f->vsock, NULL, NULL);
-	assert_int_equal(write_full(agent_fd, "NO\n", 3), 0);
+	agent_fd = agent(f);
 	run(f);
-	assert_error(fd, ERR_STATE);
 	close(agent_fd);
-	close_fd(&f->vsock); /* nobody listens any more */
-	fd = request(f, "{\"op\":\"exec\",\"argv\":[\"x\"]}");
+	run(f);
+	assert_int_equal(sessions(f), 1);
+	timer_set(f->m.loop, &f->m.sessions->lost_timer, 0);
 	run(f);
 	assert_error(fd, ERR_STATE);
+	assert_int_equal(sessions(f), 0);
+}
+
+/* Nobody waits for the reason any longer. */
+static void test_client_of_a_lost_agent_leaves(void **state)
+{
+	struct fixture *f = *state;
+	int fd = request(f, "{\"op\":\"exec\",\"argv\":[\"x\"]}"), agent_fd;
+
+	run(f);
+	agent_fd = agent(f);
+	run(f);
+	close(agent_fd);
+	run(f);
+	close(fd);
+	run(f);
 	assert_int_equal(sessions(f), 0);
 }
 
@@ -596,6 +631,8 @@ int main(void)
 		session_test(test_relay),
 		session_test(test_client_leaves_the_agent),
 		session_test(test_agent_refuses),
+		session_test(test_agent_is_lost),
+		session_test(test_client_of_a_lost_agent_leaves),
 		session_test(test_agent_sends_garbage),
 		session_test(test_workload),
 		session_test(test_workload_not_found),

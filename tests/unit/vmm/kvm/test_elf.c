@@ -35,6 +35,24 @@ static void test_edges(void **state)
 	assert_true(holds_file(*state, TEST_RAM - 0x3000, ELF_DATA, 0x1000));
 }
 
+/* Beyond what is mapped when it is entered, though there is memory. */
+static void test_reach(void **state)
+{
+	struct kernel_entry entry;
+	struct ram ram;
+	struct elf f;
+	struct err e;
+
+	assert_int_equal(ram_map(&ram, 2 * GIB, -1, 0, NULL), 0);
+	elf_init(&f);
+	f.p[1].p_paddr = GUEST_MAPPED - f.p[1].p_memsz;
+	assert_int_equal(load_fd(&ram, elf_fd(&f), &entry, &e), 0);
+	f.p[1].p_memsz++;
+	assert_int_equal(load_fd(&ram, elf_fd(&f), &entry, &e), -1);
+	assert_non_null(strstr(e.msg, "reaches beyond"));
+	ram_release(&ram);
+}
+
 #define FIELD(field) offsetof(struct elf, field), sizeof(((struct elf *)0)->field)
 
 static void test_damage(void **state)
@@ -278,17 +296,12 @@ static void test_pvh_entry_outside(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ram_test(test_segments),
-		ram_test(test_edges),
-		ram_test(test_damage),
-		ram_test(test_nothing_to_load),
-		ram_test(test_cut_files),
-		ram_test(test_unreadable),
-		ram_test(test_protocol),
-		ram_test(test_other_notes),
-		ram_test(test_malformed_notes),
-		ram_test(test_cut_notes),
-		ram_test(test_pvh_entry_outside),
+		ram_test(test_segments),        ram_test(test_edges),
+		cmocka_unit_test(test_reach),   ram_test(test_damage),
+		ram_test(test_nothing_to_load), ram_test(test_cut_files),
+		ram_test(test_unreadable),      ram_test(test_protocol),
+		ram_test(test_other_notes),     ram_test(test_malformed_notes),
+		ram_test(test_cut_notes),       ram_test(test_pvh_entry_outside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

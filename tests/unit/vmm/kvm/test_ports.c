@@ -57,6 +57,17 @@ static void test_ranges(void **state)
 
 static void test_status(void **state)
 {
+	/* Every day of three centuries, as the C library has it. */
+	for (int64_t day = 0; day < 300 * 366; day++) {
+		time_t t = (time_t)(day * 86400);
+		struct tm tm;
+
+		gmtime_r(&t, &tm);
+		assert_int_equal(cmos_read(7, t), tm.tm_mday / 10 << 4 | tm.tm_mday % 10);
+		assert_int_equal(cmos_read(8, t), (tm.tm_mon + 1) / 10 << 4 | (tm.tm_mon + 1) % 10);
+		assert_int_equal(cmos_read(9, t), tm.tm_year % 100 / 10 << 4 | tm.tm_year % 10);
+		assert_int_equal(cmos_read(6, t), tm.tm_wday + 1);
+	}
 	assert_int_equal(cmos_read(10, 0) & 0x80, 0); /* no update in progress */
 	assert_int_equal(cmos_read(11, 0), 0x02);     /* 24 hours, BCD, no interrupts */
 	assert_int_equal(cmos_read(12, 0), 0);        /* none pending */

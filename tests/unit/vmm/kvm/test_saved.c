@@ -41,7 +41,7 @@ static int save(const struct ram *ram)
 	add_text(&records, SAVED_REGS, 1, "of the other");
 	add_text(&records, SAVED_PIT, 0, "12345678");
 	add_text(&records, SAVED_CLOCK, 0, "");
-	assert_int_equal(saved_write(fd, &records, &(struct saved_machine){ram, 2, 3, false}, NULL),
+	assert_int_equal(saved_write(fd, &records, &(struct saved_machine){ram, 2, 3, true}, NULL),
 			 0);
 	buf_release(&records);
 	return fd;
@@ -153,6 +153,7 @@ static void test_records(void **state)
 
 	assert_int_equal(s.head.n_vcpus, 2);
 	assert_int_equal(s.head.n_devices, 3);
+	assert_int_equal(s.head.pit, 1);
 	assert_memory_equal(saved_get(&s, SAVED_REGS, 0, 9, &e), "registers", 9);
 	assert_memory_equal(saved_get(&s, SAVED_REGS, 1, 12, &e), "of the other", 12);
 	assert_memory_equal(saved_get(&s, SAVED_PIT, 0, 8, &e), "12345678", 8);
@@ -297,6 +298,9 @@ static void test_hostile_header(void **state)
 		{FIELD(n_vcpus), UINT32_MAX, ERR_CORRUPT},
 		{FIELD(n_devices), 65, ERR_CORRUPT},
 		{FIELD(n_devices), UINT32_MAX, ERR_CORRUPT},
+		{FIELD(pit), 2, ERR_CORRUPT},
+		{FIELD(pit), UINT32_MAX, ERR_CORRUPT},
+		{FIELD(pit), 0, ERR_NONE},
 		{FIELD(n_devices), 0, ERR_NONE},
 		{FIELD(n_vcpus), 32, ERR_NONE},
 		{FIELD(ram_size), PAGE, ERR_NONE},
