@@ -16,6 +16,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,12 +25,35 @@
 #define NOTES_MAX    (64 * KIB)
 #define NOTE_PVH     18 /* XEN_ELFNOTE_PHYS32_ENTRY */
 
+#define READ_PIECE        MIB
 #define SECTOR            512ULL
 #define HEADER_OFFSET     0x1f1       /* of struct setup_header in the file */
 #define HEADER_MAGIC      0x53726448U /* "HdrS" */
 #define PROTOCOL_MIN      0x020c      /* knows xloadflags */
 #define BZIMAGE_64_OFFSET 0x200
 #define INITRD_END        (2 * GIB)
+
+/*
+ * In pieces, with a chance for others between them: a processor that reads for milliseconds without
+ * a pause holds up the grace period that vm.c waits for.
+ */
+static ssize_t read_pieces(int fd, uint8_t *to, uint64_t len, uint64_t offset)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		size_t piece = (size_t)MIN(len - done, READ_PIECE);
+		ssize_t n = pread_full(fd, to + done, piece, offset + done);
+
+		if (n < 0)
+			return n;
+		done += (uint64_t)n;
+		if ((size_t)n < piece)
+			break;
+		sched_yield();
+	}
+	return (ssize_t)done;
+}
 
 int kernel_read(const struct ram *ram, int fd, uint64_t offset, uint64_t gpa, uint64_t len,
 		struct err *e)
@@ -42,7 +66,7 @@ int kernel_read(const struct ram *ram, int fd, uint64_t offset, uint64_t gpa, ui
 			       "%llu bytes at %#llx do not fit into %llu MiB of memory",
 			       (unsigned long long)len, (unsigned long long)gpa,
 			       (unsigned long long)(ram->size / MIB));
-	n = pread_full(fd, to, (size_t)len, offset);
+	n = read_pieces(fd, to, len, offset);
 	if (n < 0)
 		return err_sys(e, (int)-n, "cannot read the file");
 	if ((uint64_t)n < len)
