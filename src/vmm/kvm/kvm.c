@@ -54,17 +54,22 @@ static struct machine *kvm_free(struct machine *m);
 
 /* --- Modes. */
 
-static void set_mode(struct kvm_machine *m, enum kvm_mode mode)
+/* Returns the mode before. */
+static enum kvm_mode set_mode(struct kvm_machine *m, enum kvm_mode mode)
 {
+	enum kvm_mode before;
+
 	pthread_mutex_lock(&m->lock);
+	before = m->mode;
 	m->mode = mode;
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
 	if (mode == MODE_RUN)
-		return;
+		return before;
 	m->ports.serial.cancelled = mode == MODE_STOP;
 	for (unsigned int i = 0; i < m->n_vcpus; i++)
 		vcpu_kick(&m->vcpus[i]);
+	return before;
 }
 
 bool kvm_machine_park(struct kvm_machine *m, struct vcpu *v)
@@ -97,12 +102,8 @@ void kvm_machine_leave(struct kvm_machine *m)
 /* Returns when no vCPU runs: true if they did before. */
 static bool freeze(struct kvm_machine *m)
 {
-	bool was_running;
+	bool was_running = set_mode(m, MODE_PAUSE) == MODE_RUN;
 
-	pthread_mutex_lock(&m->lock);
-	was_running = m->mode == MODE_RUN;
-	pthread_mutex_unlock(&m->lock);
-	set_mode(m, MODE_PAUSE);
 	pthread_mutex_lock(&m->lock);
 	while (m->n_busy)
 		pthread_cond_wait(&m->changed, &m->lock);

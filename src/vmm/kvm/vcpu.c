@@ -20,18 +20,16 @@
 #define STACK_SIZE  (64 * KIB)
 #define RFLAGS_IF   (1ULL << 9)
 
+/* Those that can end a machine. */
 static const char *const exit_names[] = {
 	[KVM_EXIT_UNKNOWN] = "unknown exit",
 	[KVM_EXIT_EXCEPTION] = "exception",
-	[KVM_EXIT_IO] = "port access",
 	[KVM_EXIT_HYPERCALL] = "hypercall",
 	[KVM_EXIT_DEBUG] = "debug exception",
 	[KVM_EXIT_HLT] = "halt",
-	[KVM_EXIT_MMIO] = "memory-mapped access",
 	[KVM_EXIT_IRQ_WINDOW_OPEN] = "interrupt window",
 	[KVM_EXIT_SHUTDOWN] = "triple fault",
 	[KVM_EXIT_FAIL_ENTRY] = "failed entry",
-	[KVM_EXIT_INTR] = "signal",
 	[KVM_EXIT_INTERNAL_ERROR] = "internal error of KVM",
 	[KVM_EXIT_SYSTEM_EVENT] = "system event",
 };
