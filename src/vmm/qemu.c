@@ -12,8 +12,8 @@
  *
  * The guest ends by a reset (-no-reboot turns it into an exit with status 0). A kernel panic ends
  * the same way, so it is recognised by its line on the console, and so is a guest that switched
- *itself off, which QEMU cannot do here: it would stay halted for ever. A guest that writes such a
- *line itself only lies about, or brings, its own end.
+ * itself off, which QEMU cannot do here: it would stay halted for ever. A guest that writes such a
+ * line itself only lies about, or brings, its own end.
  *
  * After QEMU is gone, the workers may still have bytes of the guest for slow host programs. The
  * end is reported when they are through, or after MACHINE_DRAIN_MAX.
