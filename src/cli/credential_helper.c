@@ -40,14 +40,17 @@ static int input_file(const char *text, struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot pass the registry's name on") : steal_fd(&fd);
 }
 
-/* Takes what there is to read. False at the end, and when it is too much. */
-static bool take_output(int fd, struct buf *out)
+/* Takes what there is to read. 1, 0 at the end, or -EFBIG. */
+static int take_output(int fd, struct buf *out)
 {
 	for (;;) {
 		size_t room = MIN(buf_room(out), (size_t)4096);
 		uint8_t *p = room ? buf_reserve(out, room) : NULL;
-		ssize_t n = p ? read(fd, p, room) : 0;
+		ssize_t n;
 
+		if (!p)
+			return -EFBIG;
+		n = read(fd, p, room);
 		if (n <= 0)
 			return n < 0 && (errno == EAGAIN || errno == EINTR);
 		buf_commit(out, (size_t)n);
@@ -56,7 +59,7 @@ static bool take_output(int fd, struct buf *out)
 
 /*
  * Collects the output until the program has ended: something that it leaves behind may keep the
- * pipe open. 0, or -ETIME.
+ * pipe open. 0, -ETIME or -EFBIG.
  */
 static int collect(int fd, int pidfd, struct buf *out, unsigned limit_ms)
 {
@@ -65,18 +68,18 @@ static int collect(int fd, int pidfd, struct buf *out, unsigned limit_ms)
 
 	for (;;) {
 		uint64_t now = clock_mono_ns();
-		int left = now < end ? (int)((end - now) / NSEC_PER_MSEC) + 1 : 0;
+		int r;
 
-		if (left == 0)
+		if (now >= end)
 			return -ETIME;
-		if (poll(fds, 2, left) < 0)
+		if (poll(fds, 2, (int)((end - now) / NSEC_PER_MSEC) + 1) < 0)
 			continue;
-		if (fds[0].revents && !take_output(fd, out))
+		/* The last words may come along with the end. */
+		r = fds[0].fd < 0 ? 0 : take_output(fd, out);
+		if (r < 0 || fds[1].revents)
+			return MIN(r, 0);
+		if (r == 0)
 			fds[0].fd = -1;
-		if (fds[1].revents) {
-			take_output(fd, out);
-			return 0;
-		}
 	}
 }
 
@@ -109,6 +112,8 @@ static int run(const char *path, const char *server, unsigned limit_ms, struct b
 		kill(pid, SIGKILL);
 	if (r == -ETIME)
 		err_set(e, ERR_TIMEOUT, "'%s' does not answer", path);
+	else if (r == -EFBIG)
+		err_set(e, ERR_CORRUPT, "'%s' does not answer with a login", path);
 	else if (r < 0)
 		err_sys(e, -r, "cannot wait for '%s'", path);
 	return r < 0 ? (spawn_wait(pid), -1) : spawn_wait(pid);

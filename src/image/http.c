@@ -356,6 +356,7 @@ static int transfer_failed(struct http *h, CURLcode code, const struct origin *t
 		return err_set(e, ERR_NETWORK, "the answer of '%s' is too large", host);
 	case CURLE_GOT_NOTHING:
 	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_RECV_ERROR:
 		r->not_tls = true;
 		break;
 	default:
