@@ -18,6 +18,8 @@ struct pull_args {
 	bool force;
 	bool insecure;
 	bool quiet;
+	char *platform;
+	char *progress;
 };
 
 static const struct opt pull_opts[] = {
@@ -26,6 +28,10 @@ static const struct opt pull_opts[] = {
 	{"insecure", 0, NULL, NULL, offsetof(struct pull_args, insecure),
 	 "Allow plain HTTP (always allowed for registries on this host)"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct pull_args, quiet), "Print no progress"},
+	{"platform", 0, "OS/ARCH", opt_string, offsetof(struct pull_args, platform),
+	 "Choose the image for another platform, e.g. linux/arm64"},
+	{"progress", 0, "HOW", opt_string, offsetof(struct pull_args, progress),
+	 "Show progress as bars, lines, json (on standard output), or none [default: auto]"},
 	{0},
 };
 
@@ -42,16 +48,35 @@ static int check_reference(const char *reference, struct err *e)
 	return 0;
 }
 
+/* Ends the events of --progress json. */
+static int report(enum progress_mode mode, int r, json_t *images, const struct err *e)
+{
+	if (mode != PROGRESS_JSON)
+		json_decref(images);
+	else if (r == 0)
+		progress_print_complete(images);
+	else
+		progress_print_error(e);
+	return r;
+}
+
 int cmd_pull(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct pull_args *a = args;
-	json_t *record;
+	const char *reference = ops->args.v[0];
+	struct image_fetch f = {.insecure = a->insecure, .force = a->force, .quiet = a->quiet};
+	json_t *images = NULL, *record;
+	int r = -1;
 
-	if (check_reference(ops->args.v[0], e) < 0 || cli_open(cli, e) < 0 ||
-	    image_pull(cli, ops->args.v[0], a->insecure, a->force, a->quiet, &record, e) < 0)
+	if (image_fetch_options(a->progress, true, a->platform, &f, e) < 0)
 		return -1;
-	json_decref(record);
-	return 0;
+	if (check_reference(reference, e) == 0 && cli_open(cli, e) == 0)
+		r = image_pull(cli, reference, &f, &record, e);
+	if (r == 0) {
+		images = json_pack("[o]", image_record_summary(reference, record));
+		json_decref(record);
+	}
+	return report(f.progress, r, images, e);
 }
 
 /* --- load ---------------------------------------------------------------------------------- */
@@ -60,6 +85,9 @@ struct load_args {
 	char *input;
 	struct strv tags;
 	bool quiet;
+	char *platform;
+	char *progress;
+	char *format;
 };
 
 static const struct opt load_opts[] = {
@@ -67,22 +95,22 @@ static const struct opt load_opts[] = {
 	 "Archive to read; - is standard input [default: -]"},
 	{"tag", 't', "REFERENCE", opt_strings, offsetof(struct load_args, tags),
 	 "Name for the first image of the archive"},
-	{"quiet", 'q', NULL, NULL, offsetof(struct load_args, quiet), "Print no progress"},
+	{"platform", 0, "OS/ARCH", opt_string, offsetof(struct load_args, platform),
+	 "Choose the image for another platform, e.g. linux/arm64"},
+	{"progress", 0, "HOW", opt_string, offsetof(struct load_args, progress),
+	 "Show progress as bars, lines, json (on standard output), or none [default: auto]"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct load_args, format),
+	 "json: print what was loaded"},
+	{"quiet", 'q', NULL, NULL, offsetof(struct load_args, quiet), "Print only references"},
 	{0},
 };
 
 const struct opt *const load_options[] = {load_opts, NULL};
 const size_t load_args_size = sizeof(struct load_args);
 
-int cmd_load(struct cli *cli, void *args, struct operands *ops, struct err *e)
+static int check_load(const struct load_args *a, const char *file, struct err *e)
 {
-	const struct load_args *a = args;
-	const char *file = a->input ? a->input : "-";
-	uint64_t started = clock_mono_ns();
-	json_t *records, *record;
-	size_t i;
-
-	for (i = 0; i < a->tags.n; i++)
+	for (size_t i = 0; i < a->tags.n; i++)
 		if (check_reference(a->tags.v[i], e) < 0)
 			return -1;
 	if (strcmp(file, "-") != 0 && access(file, R_OK) < 0)
@@ -91,19 +119,48 @@ int cmd_load(struct cli *cli, void *args, struct operands *ops, struct err *e)
 		err_set(e, ERR_USAGE, "standard input is a terminal, not an archive");
 		return err_hint(e, "name the archive with -i FILE");
 	}
-	if (cli_open(cli, e) < 0 || image_load(cli, file, &a->tags, a->quiet, &records, e) < 0)
-		return -1;
+	return 0;
+}
+
+/* Summaries of what was loaded, said to the user in passing. */
+static json_t *loaded(const struct load_args *a, const struct image_fetch *f, json_t *records,
+		      uint64_t duration_ns)
+{
+	json_t *images = json_array(), *record;
+	size_t i;
+
 	json_array_foreach (records, i, record) {
 		const char *reference = json_string_value(json_object_get(record, "reference"));
-		const char *digest = json_string_value(json_object_get(record, "manifest_digest"));
 
-		print_success(a->quiet, "Loaded", reference ? reference : digest,
-			      i == 0 ? clock_mono_ns() - started : 0);
-		if (!reference)
-			print_warning("the archive gives the image no name: load it with --tag");
+		if (a->quiet && !a->format && f->progress != PROGRESS_JSON)
+			puts(reference);
+		print_success(f->quiet, "Loaded", reference, i == 0 ? duration_ns : 0);
+		json_array_append_new(images, image_record_summary(reference, record));
 	}
-	json_decref(records);
-	return 0;
+	return images;
+}
+
+int cmd_load(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	const struct load_args *a = args;
+	const char *file = a->input ? a->input : "-";
+	uint64_t started = clock_mono_ns();
+	struct image_fetch f = {.quiet = a->quiet};
+	json_t *records, *images = NULL;
+	int r = -1;
+
+	if (check_format(a->format, e) < 0 ||
+	    image_fetch_options(a->progress, !a->format, a->platform, &f, e) < 0)
+		return -1;
+	if (check_load(a, file, e) == 0 && cli_open(cli, e) == 0)
+		r = image_load(cli, file, &a->tags, &f, &records, e);
+	if (r == 0) {
+		images = loaded(a, &f, records, clock_mono_ns() - started);
+		json_decref(records);
+		if (a->format)
+			print_json(json_incref(images));
+	}
+	return report(f.progress, r, images, e);
 }
 
 /* --- ls ------------------------------------------------------------------------------------ */

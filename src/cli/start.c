@@ -47,6 +47,10 @@ const struct opt sandbox_opts[] = {
 	{"pull", 0, "WHEN", opt_string, FIELD(pull),
 	 "Pull the image: always, if-missing, never [default: if-missing]"},
 	{"insecure", 0, NULL, NULL, FIELD(insecure), "Allow plain HTTP when pulling"},
+	{"platform", 0, "OS/ARCH", opt_string, FIELD(platform),
+	 "Choose the image for this platform, e.g. linux/amd64/v3"},
+	{"progress", 0, "HOW", opt_string, FIELD(progress),
+	 "Show the progress of pulling as bars, lines, or none [default: auto]"},
 	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
 	{"machine", 0, "KIND", opt_string, FIELD(machine),
 	 "What runs the guest: auto, kvm, qemu [default: auto]"},
@@ -152,8 +156,18 @@ static int check_kernel(const char *path, struct err *e)
 		       "cannot use '%s' as kernel: neither an ELF vmlinux nor a bzImage", path);
 }
 
+/* How the options want an image to be brought in; checks their values. */
+static int fetch_options(const struct sandbox_options *o, struct image_fetch *ret, struct err *e)
+{
+	*ret = (struct image_fetch){.insecure = o->insecure, .quiet = o->quiet};
+	if (image_fetch_options(o->progress, false, o->platform, ret, e) < 0)
+		return -1;
+	return o->platform ? platform_check_runnable(o->platform, e) : 0;
+}
+
 int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e)
 {
+	struct image_fetch fetch;
 	enum machine_kind machine;
 	enum log_level level;
 
@@ -187,6 +201,8 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 			       "invalid value '%s' for '--machine <KIND>': expected "
 			       "auto, kvm or qemu",
 			       o->machine);
+	if (fetch_options(o, &fetch, e) < 0)
+		return -1;
 	if (o->kernel && check_kernel(o->kernel, e) < 0)
 		return -1;
 	if (o->log_level && log_level_parse(o->log_level, &level) < 0)
@@ -313,20 +329,26 @@ const char *sandbox_shell(const struct sandbox_row *row)
 static int get_image(struct cli *cli, const struct sandbox_options *o, const char *image,
 		     json_t **ret, struct err *e)
 {
+	struct image_fetch f;
 	struct image_row row;
 
+	if (fetch_options(o, &f, e) < 0)
+		return -1;
 	if (o->pull && strcmp(o->pull, "always") == 0)
-		return image_pull(cli, image, o->insecure, false, o->quiet, ret, e);
+		return image_pull(cli, image, &f, ret, e);
 	if (image_find(cli, image, &row, e) == 0) {
 		*ret = json_incref(row.record);
 		image_row_release(&row);
-		return 0;
+		if (!o->platform || image_is_for(*ret, o->platform))
+			return 0;
+		json_decref(*ret);
+		err_set(e, ERR_NOT_FOUND, "the image is for another platform");
 	}
 	if (e->code != ERR_NOT_FOUND)
 		return -1;
 	if (o->pull && strcmp(o->pull, "never") == 0)
 		return err_set(e, ERR_NOT_FOUND, "image error: image not cached: %s", image);
-	return image_pull(cli, image, o->insecure, false, o->quiet, ret, e);
+	return image_pull(cli, image, &f, ret, e);
 }
 
 static int make_root_from_dir(struct cli *cli, const char *dir, const struct sandbox_row *row,
@@ -351,11 +373,15 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 		return err_set(e, ERR_EXISTS, "sandbox already exists: %s", o->name);
 	}
 	/* Until the row names it, nothing else keeps the image's content from being collected. */
-	cache_lock = home_lock_cache(&cli->home, false, e);
+	cache_lock = lock_cache(cli, false, o->quiet, e);
 	if (cache_lock < 0)
 		return -1;
 	if (!from_dir && get_image(cli, o, image, &record, e) < 0)
 		return -1;
+	if (!from_dir && image_check_runnable(image, record, e) < 0) {
+		json_decref(record);
+		return -1;
+	}
 	config = build_config(o, record);
 	json_decref(record);
 	if (!config)

@@ -131,7 +131,7 @@ static const struct load_item *find_manifest(const struct load_items *a, const s
 			return NULL;
 		if (!ret->is_index)
 			return item;
-		chosen = manifest_select(ret, a->o->os, a->o->architecture, e);
+		chosen = manifest_select(ret, &a->o->platform, e);
 		if (chosen)
 			d = chosen->digest;
 		manifest_release(ret);
@@ -144,8 +144,7 @@ static const struct load_item *find_manifest(const struct load_items *a, const s
 
 static bool other_platform(const struct load_items *a, const struct descriptor *d)
 {
-	return (d->os && !str_eq(d->os, a->o->os)) ||
-	       (d->architecture && !str_eq(d->architecture, a->o->architecture));
+	return d->has_platform && platform_score(&a->o->platform, &d->platform) == 0;
 }
 
 static int find_oci_image(const struct load_items *a, const struct descriptor *d,
@@ -171,6 +170,16 @@ static int find_oci_image(const struct load_items *a, const struct descriptor *d
 	return 0;
 }
 
+static int no_image_for(const struct load_items *a, const struct manifest *index, struct err *e)
+{
+	char wanted[PLATFORM_TEXT_LEN], there[PLATFORM_TEXT_LEN];
+
+	platform_format(&a->o->platform, wanted);
+	platform_format(&index->items[0].platform, there);
+	err_set(e, ERR_NOT_FOUND, "the archive has no image for %s", wanted);
+	return err_hint(e, "it has one for %s: choose it with --platform %s", there, there);
+}
+
 static int find_oci_images(const struct load_items *a, const struct load_item *index,
 			   const json_t *docker, struct found_list *list, struct err *e)
 {
@@ -186,8 +195,7 @@ static int find_oci_images(const struct load_items *a, const struct load_item *i
 			r = find_oci_image(a, &m.items[i], docker, list, e);
 	}
 	if (r == 0 && list->n == 0 && m.n_items > 0)
-		r = err_set(e, ERR_NOT_FOUND, "the archive has no image for %s/%s", a->o->os,
-			    a->o->architecture);
+		r = no_image_for(a, &m, e);
 	manifest_release(&m);
 	return r;
 }
@@ -332,7 +340,9 @@ static int make_image(struct load_items *a, const struct found *f, const struct 
 	if (image_init(&im, a->store, &f->digest, f->manifest, f->manifest_len, config, config_len,
 		       e) < 0)
 		return -1;
-	r = check_layers(a, &im, e);
+	r = a->o->platform_given ? image_check_platform(&im, &a->o->platform, e) : 0;
+	if (r == 0)
+		r = check_layers(a, &im, e);
 	if (r == 0)
 		r = store_put_blob(a->store, &f->digest, f->manifest, f->manifest_len, e);
 	if (r == 0)

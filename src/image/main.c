@@ -2,9 +2,11 @@
 /*
  * msb-image: everything about images that needs a network, an archive or a hash; started by msb.
  *
- *	msb-image pull --home DIR [--insecure] [--platform OS/ARCH] [--force] [--max-size BYTES]
+ *	msb-image pull --home DIR [--insecure] [--platform OS/ARCH[/VARIANT]] [--force] [--max-size
+ *BYTES]
  *	               [--auth-fd N] [--progress-fd N] REFERENCE
- *	msb-image load --home DIR [--tag REFERENCE]... [--max-size BYTES] [--progress-fd N] FILE|-
+ *	msb-image load --home DIR [--tag REFERENCE]... [--platform OS/ARCH[/VARIANT]]
+ *	               [--max-size BYTES] [--progress-fd N] FILE|-
  *	msb-image from-dir --home DIR --out FILE [--owner root] PATH
  *	msb-image verify --home DIR MANIFEST_DIGEST
  *
@@ -13,7 +15,7 @@
  *
  *	{"ok":true,"images":[RECORD,…]}     or     {"ok":false,"error":{"code","message","hint"}}
  *
- * RECORD is {"reference","manifest_digest","config_digest","architecture","os","created",
+ * RECORD is {"reference","manifest_digest","config_digest","architecture","os","variant","created",
  * "size_bytes","layer_count","config":{…as in the OCI config…},"layers":[{"digest","diff_id",
  * "media_type","size","data_bytes","data"}],"erofs","disk":[…],"cached"}; paths are relative to
  * the cache, "disk" lists the files that make the disk, in order. Exit status: 0, 1 for a
@@ -40,9 +42,10 @@
 #define AUTH_MAX 16384
 
 struct options {
-	const char *home, *platform, *out, *operand;
+	const char *home, *out, *operand;
+	struct platform platform;
 	struct strv tags;
-	bool insecure, force, owner_root;
+	bool insecure, force, owner_root, platform_given;
 	int progress_fd, auth_fd;
 	uint64_t max_size;
 };
@@ -94,8 +97,8 @@ static int take_option(struct options *o, int id, const char *arg, struct err *e
 		o->insecure = true;
 		return 0;
 	case OPT_PLATFORM:
-		o->platform = arg;
-		return 0;
+		o->platform_given = true;
+		return platform_parse(arg, &o->platform, e);
 	case OPT_FORCE:
 		o->force = true;
 		return 0;
@@ -164,27 +167,16 @@ static int read_auth(int fd, char **ret, struct err *e)
 
 static json_t *cmd_pull(struct options *o, struct store *s, struct progress *p, struct err *e)
 {
-	_cleanup_free_ char *platform = xstrdup(o->platform ? o->platform : "");
 	_cleanup_free_ char *auth = NULL;
 	struct pull_options po = {
 		.reference = o->operand,
-		.os = "linux",
-		.architecture = manifest_host_architecture(),
+		.platform = o->platform,
 		.insecure = o->insecure,
 		.force = o->force,
 		.max_size = o->max_size,
 	};
 	json_t *images = json_array(), *record;
-	char *slash = strchr(platform, '/');
 
-	if (slash) {
-		*slash = '\0';
-		po.os = platform;
-		po.architecture = slash + 1;
-	} else if (*platform) {
-		err_set(e, ERR_USAGE, "bad platform '%s'", platform);
-		return json_decref(images), NULL;
-	}
 	if (read_auth(o->auth_fd, &auth, e) < 0 || http_global_init(e) < 0)
 		return json_decref(images), NULL;
 	po.userpwd = auth;
@@ -201,8 +193,8 @@ static json_t *cmd_load(struct options *o, struct store *s, struct progress *p, 
 {
 	struct load_options ao = {
 		.tags = &o->tags,
-		.os = "linux",
-		.architecture = manifest_host_architecture(),
+		.platform = o->platform,
+		.platform_given = o->platform_given,
 		.max_size = o->max_size,
 	};
 	_cleanup_close_ int fd = -1;
@@ -337,6 +329,7 @@ int main(int argc, char **argv)
 	json_t *images;
 	int status;
 
+	platform_host(&o.platform);
 	log_setup("msb-image", LOG_WARN);
 	/* A reader of progress that goes away must not end a pull. */
 	sigaction(SIGPIPE, &ignore, NULL);

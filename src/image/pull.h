@@ -2,6 +2,7 @@
 /* Brings an image from a registry into the store. */
 #pragma once
 
+#include "image/platform.h"
 #include "image/progress.h"
 #include "image/store.h"
 
@@ -9,7 +10,7 @@
 
 struct pull_options {
 	const char *reference; /* as typed */
-	const char *os, *architecture;
+	struct platform platform;
 	const char *userpwd; /* "user:password", or NULL */
 	bool insecure;
 	bool force; /* fetch layers and make metadata even if they are there */

@@ -221,7 +221,7 @@ static int sweep(const struct home *h, const char *folder, json_t *keep, uint64_
 int images_collect(struct db *db, const struct home *h, uint64_t *ret, struct err *e)
 {
 	static const char *const folders[] = {"images", "layers", "blobs"};
-	_cleanup_close_ int lock = home_lock_cache(h, true, e);
+	_cleanup_close_ int lock = home_lock_cache(h, true, true, e);
 	json_t *keep = json_object();
 	uint64_t bytes = 0;
 	int r = -1;
