@@ -320,13 +320,14 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 	_cleanup_free_ char *manifest = NULL, *config = NULL;
 	size_t manifest_len = 0, config_len = 0;
 	struct http *h = http_new(e);
-	struct digest d;
+	struct digest resolved, d;
 	struct image im;
 	json_t *record = NULL;
 	int r = h ? 0 : -1;
 
 	if (r == 0)
-		r = resolve_reference(p, h, ref, &d, e);
+		r = resolve_reference(p, h, ref, &resolved, e);
+	d = resolved;
 	if (r == 0)
 		r = resolve_platform(p, h, &d, &manifest, &manifest_len, e);
 	if (r == 0)
@@ -338,6 +339,8 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 	progress_resolved(p->progress, &d, im.manifest.n_items, manifest_layers_size(&im.manifest));
 	if (image_check_platform(&im, &p->o->platform, e) == 0)
 		record = pull_resolved(p, &im, e);
+	if (record)
+		image_record_resolved(record, &resolved);
 	p->image = NULL;
 	image_release(&im);
 	return record;

@@ -86,7 +86,7 @@ static void test_columns(void **state)
 			    "MiB\n"
 			    "   1/3 layers  7.0 MiB / 15.0 MiB  demo\n");
 	assert_string_equal(draw(f, 2, 55, NULL),
-			    "   0123456789ab  downloading  [========>        ]   50%\n"
+			    "   0123456789ab  downloading  [========>       ]   50%\n"
 			    "   1/3 layers  7.0 MiB / 15.0 MiB  demo\n");
 	assert_string_equal(draw(f, 2, 40, NULL), "0123456789ab downloading  50%\n"
 						  "1/3 layers  7.0 MiB / 15.0 MiB  demo\n");
