@@ -227,6 +227,16 @@ static void tool_arguments(struct strv *argv, const struct cli *cli, const char 
 	strv_add(argv, cli->home.path);
 }
 
+int check_reference(const char *reference, struct err *e)
+{
+	struct reference ref;
+
+	if (reference_parse(reference, &ref, e) < 0)
+		return -1;
+	reference_release(&ref);
+	return 0;
+}
+
 int lock_cache(const struct cli *cli, bool exclusive, bool quiet, struct err *e)
 {
 	int fd = home_lock_cache(&cli->home, exclusive, false, e);
@@ -250,7 +260,7 @@ static int record_image(struct cli *cli, const char *reference, json_t *record, 
 		return -1;
 	canonical = reference_format(&ref);
 	reference_release(&ref);
-	return images_put(&cli->db, reference, canonical, record, e);
+	return images_put(&cli->db, &cli->home, reference, canonical, record, e);
 }
 
 int image_fetch_options(const char *progress, bool json_allowed, const char *platform,

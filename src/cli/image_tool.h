@@ -15,6 +15,9 @@ struct image_fetch {
 	enum progress_mode progress;
 };
 
+/* Whether a text is a reference: 0, or -1 with what is wrong with it. */
+int check_reference(const char *reference, struct err *e);
+
 /*
  * Locks the image cache, see home_lock_cache. When that takes waiting for another process it says
  * so on standard error, unless quiet. A descriptor, or -1 with the error set.

@@ -47,6 +47,12 @@ static const struct command image_commands[] = {
 		.max_args = SIZE_MAX,
 	},
 	{
+		.name = "prune",
+		.usage = "[OPTIONS]",
+		.summary = "Remove all images that no sandbox was made from",
+		COMMAND(image_prune),
+	},
+	{
 		.name = "pull",
 		.usage = "[OPTIONS] <REFERENCE>",
 		.summary = "Pull an image from a registry",
