@@ -427,6 +427,63 @@ int image_load(struct cli *cli, const char *file, const struct strv *tags,
 	return r;
 }
 
+/* Adds "DIGEST=REFERENCE", by which an image and its name are known to `msb-image save`. */
+static int save_argument(struct strv *argv, struct cli *cli, const char *reference, struct err *e)
+{
+	_cleanup_free_ char *canonical = NULL;
+	struct reference ref;
+	struct image_row row;
+
+	if (image_find(cli, reference, &row, e) < 0)
+		return -1;
+	if (reference_parse(reference, &ref, e) < 0) {
+		image_row_release(&row);
+		return -1;
+	}
+	canonical = reference_format(&ref);
+	reference_release(&ref);
+	strv_add(argv, "--image");
+	strv_take(argv, xasprintf("%s=%s", row.manifest_digest, canonical));
+	image_row_release(&row);
+	return 0;
+}
+
+int image_save(struct cli *cli, const struct strv *references, const char *format, const char *file,
+	       bool quiet, struct err *e)
+{
+	_cleanup_close_ int lock = lock_cache(cli, false, quiet, e), out = -1;
+	struct progress *progress;
+	struct strv argv = {0};
+	json_t *result;
+
+	if (lock < 0)
+		return -1;
+	tool_arguments(&argv, cli, "save");
+	strv_add(&argv, "--format");
+	strv_add(&argv, format);
+	for (size_t i = 0; i < references->n; i++) {
+		if (save_argument(&argv, cli, references->v[i], e) < 0) {
+			strv_release(&argv);
+			return -1;
+		}
+	}
+	if (strcmp(file, "-") == 0) {
+		out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		if (out < 0) {
+			strv_release(&argv);
+			return err_sys(e, errno, "cannot write to standard output");
+		}
+		strv_add(&argv, "--archive-fd");
+		strv_take(&argv, xasprintf("%d", out));
+	}
+	strv_add(&argv, file);
+	progress = progress_new(quiet ? PROGRESS_NONE : PROGRESS_AUTO, PROGRESS_SAVE,
+				references->v[0]);
+	result = run_tool(&argv, progress, out >= 0 ? &out : NULL, e);
+	json_decref(result);
+	return result ? 0 : -1;
+}
+
 int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err *e)
 {
 	struct strv argv = {0};

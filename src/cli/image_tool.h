@@ -39,6 +39,10 @@ int image_pull(struct cli *cli, const char *reference, const struct image_fetch 
 int image_load(struct cli *cli, const char *file, const struct strv *tags,
 	       const struct image_fetch *f, json_t **ret, struct err *e);
 
+/* Writes images to an archive in a format of `msb-image save`; "-" is standard output. */
+int image_save(struct cli *cli, const struct strv *references, const char *format, const char *file,
+	       bool quiet, struct err *e);
+
 /* What to tell programs about an image that was brought in; owned. */
 json_t *image_record_summary(const char *reference, json_t *record);
 

@@ -66,6 +66,14 @@ static const struct command image_commands[] = {
 		.summary = "Load images from an OCI or Docker archive",
 		COMMAND(load),
 	},
+	{
+		.name = "save",
+		.usage = "[OPTIONS] <REFERENCE>...",
+		.summary = "Write images to an OCI or Docker archive",
+		COMMAND(image_save),
+		.min_args = 1,
+		.max_args = SIZE_MAX,
+	},
 	{0},
 };
 
@@ -165,6 +173,15 @@ const struct command commands[] = {
 		.usage = "[OPTIONS]",
 		.summary = "Load images from an OCI or Docker archive",
 		COMMAND(load),
+	},
+	{
+		.name = "save",
+		.group = "Images",
+		.usage = "[OPTIONS] <REFERENCE>...",
+		.summary = "Write images to an OCI or Docker archive",
+		COMMAND(image_save),
+		.min_args = 1,
+		.max_args = SIZE_MAX,
 	},
 	{
 		.name = "images",

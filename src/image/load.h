@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 struct load_options {
-	/* The names for the only image in the archive; when empty, those in the archive count. */
+	/* The names for the first image in the archive; when empty, those in the archive count. */
 	const struct strv *tags;
 	struct platform platform;
 	bool platform_given; /* nothing else will do */

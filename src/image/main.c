@@ -7,11 +7,14 @@
  *	               [--auth-fd N] [--progress-fd N] REFERENCE
  *	msb-image load --home DIR [--tag REFERENCE]... [--platform OS/ARCH[/VARIANT]]
  *	               [--max-size BYTES] [--progress-fd N] FILE|-
+ *	msb-image save --home DIR [--format docker|oci] [--progress-fd N] [--archive-fd N]
+ *	               --image MANIFEST_DIGEST=REFERENCE... FILE|-
  *	msb-image from-dir --home DIR --out FILE [--owner root] PATH
  *	msb-image verify --home DIR MANIFEST_DIGEST
  *
  * Progress goes to a descriptor as described in progress.h. --auth-fd gives "user:password" for
- * the registry. On standard output one JSON object comes:
+ * the registry. "-" of `save` is the descriptor of --archive-fd. On standard output one JSON object
+ *comes:
  *
  *	{"ok":true,"images":[RECORD,…]}     or     {"ok":false,"error":{"code","message","hint"}}
  *
@@ -31,6 +34,7 @@
 #include "image/image.h"
 #include "image/ingest.h"
 #include "image/pull.h"
+#include "image/save.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,8 +50,10 @@ struct options {
 	const char *home, *out, *operand;
 	struct platform platform;
 	struct strv tags;
-	bool insecure, force, owner_root, platform_given;
-	int progress_fd, auth_fd;
+	struct save_image *images;
+	size_t n_images;
+	bool insecure, force, owner_root, platform_given, oci;
+	int progress_fd, auth_fd, archive_fd;
 	uint64_t max_size;
 };
 
@@ -62,6 +68,9 @@ enum option_id {
 	OPT_TAG,
 	OPT_OUT,
 	OPT_OWNER,
+	OPT_FORMAT,
+	OPT_ARCHIVE_FD,
+	OPT_IMAGE,
 };
 
 static const struct option long_options[] = {
@@ -75,6 +84,9 @@ static const struct option long_options[] = {
 	{"tag", required_argument, NULL, OPT_TAG},
 	{"out", required_argument, NULL, OPT_OUT},
 	{"owner", required_argument, NULL, OPT_OWNER},
+	{"format", required_argument, NULL, OPT_FORMAT},
+	{"archive-fd", required_argument, NULL, OPT_ARCHIVE_FD},
+	{"image", required_argument, NULL, OPT_IMAGE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -86,6 +98,29 @@ static int parse_fd(const char *s, int *ret)
 		return -1;
 	*ret = (int)n;
 	return fd_set_cloexec(*ret, true);
+}
+
+/* DIGEST=REFERENCE; several references of one image are its names. */
+static int take_image(struct options *o, const char *arg, struct err *e)
+{
+	_cleanup_free_ char *digest = xstrndup(arg, strcspn(arg, "="));
+	const char *name = arg + strlen(digest);
+	struct digest d;
+	size_t i = 0;
+
+	if (digest_parse(digest, &d) < 0 || name[0] != '=' || !name[1])
+		return err_set(e, ERR_USAGE, "bad image '%s'", arg);
+	while (i < o->n_images && !digest_eq(&o->images[i].digest, &d))
+		i++;
+	if (i == o->n_images) {
+		o->images = xreallocarray(o->images, ++o->n_images, sizeof(*o->images));
+		o->images[i] = (struct save_image){.digest = d};
+	}
+	for (size_t k = 0; k < o->images[i].names.n; k++)
+		if (str_eq(o->images[i].names.v[k], name + 1))
+			return 0;
+	strv_add(&o->images[i].names, name + 1);
+	return 0;
 }
 
 static int take_option(struct options *o, int id, const char *arg, struct err *e)
@@ -126,6 +161,17 @@ static int take_option(struct options *o, int id, const char *arg, struct err *e
 			return err_set(e, ERR_USAGE, "bad owner '%s'", arg);
 		o->owner_root = true;
 		return 0;
+	case OPT_FORMAT:
+		if (!str_eq(arg, "docker") && !str_eq(arg, "oci"))
+			return err_set(e, ERR_USAGE, "bad format '%s'", arg);
+		o->oci = str_eq(arg, "oci");
+		return 0;
+	case OPT_ARCHIVE_FD:
+		if (parse_fd(arg, &o->archive_fd) < 0)
+			return err_set(e, ERR_USAGE, "bad descriptor '%s'", arg);
+		return 0;
+	case OPT_IMAGE:
+		return take_image(o, arg, e);
 	}
 	return err_set(e, ERR_USAGE, "unknown option");
 }
@@ -218,6 +264,21 @@ static json_t *cmd_load(struct options *o, struct store *s, struct progress *p, 
 	return load_archive(s, fd, &ao, p, e);
 }
 
+static json_t *cmd_save(struct options *o, struct store *s, struct progress *p, struct err *e)
+{
+	struct save_options so = {.images = o->images, .n_images = o->n_images, .docker = !o->oci};
+	int r;
+
+	if (o->n_images == 0 || str_eq(o->operand, "-") != (o->archive_fd >= 0)) {
+		err_set(e, ERR_USAGE, "--image or --archive-fd is missing or too much");
+		return NULL;
+	}
+	progress_stage(p, PROGRESS_DOWNLOAD);
+	r = o->archive_fd >= 0 ? save_archive(s, o->archive_fd, &so, p, e)
+			       : save_file(s, o->operand, &so, p, e);
+	return r < 0 ? NULL : json_array();
+}
+
 static json_t *cmd_from_dir(struct options *o, struct err *e)
 {
 	struct from_dir_options fo = {.owner_root = o->owner_root, .max_size = o->max_size};
@@ -256,8 +317,8 @@ static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 	json_t *images = NULL;
 	struct store s;
 
-	if (!str_eq(command, "pull") && !str_eq(command, "load") && !str_eq(command, "from-dir") &&
-	    !str_eq(command, "verify")) {
+	if (!str_eq(command, "pull") && !str_eq(command, "load") && !str_eq(command, "save") &&
+	    !str_eq(command, "from-dir") && !str_eq(command, "verify")) {
 		err_set(e, ERR_USAGE, "unknown command '%s'", command);
 		return NULL;
 	}
@@ -272,6 +333,8 @@ static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 		images = cmd_pull(o, &s, p, e);
 	else if (str_eq(command, "load"))
 		images = cmd_load(o, &s, p, e);
+	else if (str_eq(command, "save"))
+		images = cmd_save(o, &s, p, e);
 	else
 		images = cmd_verify(o, &s, e);
 	progress_free(p);
@@ -323,6 +386,7 @@ int main(int argc, char **argv)
 		.operand = "",
 		.progress_fd = -1,
 		.auth_fd = -1,
+		.archive_fd = -1,
 		.max_size = INGEST_MAX_SIZE_DEFAULT,
 	};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -342,5 +406,8 @@ int main(int argc, char **argv)
 		status = images ? 0 : e.code == ERR_USAGE ? 2 : 1;
 	json_decref(images);
 	strv_release(&o.tags);
+	for (size_t i = 0; i < o.n_images; i++)
+		strv_release(&o.images[i].names);
+	free(o.images);
 	return status;
 }

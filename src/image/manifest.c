@@ -53,11 +53,13 @@ static int parse_descriptor(const json_t *j, struct descriptor *ret, struct err 
 	d.media_type = dup_string(j, "mediaType");
 	d.has_platform = json_is_object(platform);
 	platform_from_json(platform, &d.platform);
-	d.name = dup_string(notes, NAME_ANNOTATION);
-	if (!d.name) {
-		d.name = dup_string(notes, TAG_ANNOTATION);
-		/* Some tools put the whole name there, others just the tag. */
-		d.name_is_tag = d.name && !strpbrk(d.name, "/:");
+	/* Some tools put the whole name there, as users know it, others just the tag. */
+	d.name = dup_string(notes, TAG_ANNOTATION);
+	d.name_is_tag = d.name && !strpbrk(d.name, "/:");
+	if (!d.name || (d.name_is_tag && json_object_get(notes, NAME_ANNOTATION))) {
+		free(d.name);
+		d.name = dup_string(notes, NAME_ANNOTATION);
+		d.name_is_tag = false;
 	}
 	*ret = d;
 	return 0;
