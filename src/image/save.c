@@ -40,13 +40,13 @@ struct saver {
 /* --- what there is to save ----------------------------------------------------------------- */
 
 /* An image that was pulled can be pulled again; the first name will do. */
-static int missing(const struct save_image *im, const struct digest *layer, struct err *e)
+static int bad_layer(const struct save_image *im, const struct digest *layer, enum err_code code,
+		     const char *what, struct err *e)
 {
 	char text[DIGEST_TEXT_LEN];
 
 	digest_format(layer, text);
-	err_set(e, ERR_NOT_FOUND, "layer %s of '%s' is not kept in the image cache", text,
-		im->names.v[0]);
+	err_set(e, code, "layer %s of '%s' is %s in the image cache", text, im->names.v[0], what);
 	return err_hint(e, "fetch it again: msb pull -f %s", im->names.v[0]);
 }
 
@@ -64,8 +64,10 @@ static int open_source(struct saver *s, const struct save_image *im, struct err 
 	for (size_t i = 0; i < m->n_items; i++) {
 		struct kept_reader *r = kept_reader_open(s->store, &m->items[i].digest, e);
 
+		if (!r && e->code == ERR_NOT_FOUND)
+			return bad_layer(im, &m->items[i].digest, ERR_NOT_FOUND, "not kept", e);
 		if (!r)
-			return e->code == ERR_NOT_FOUND ? missing(im, &m->items[i].digest, e) : -1;
+			return -1;
 		kept_reader_free(r);
 	}
 	return 0;
@@ -241,15 +243,6 @@ static int add_document(struct saver *s, const struct digest *d, const char *tex
 	return seen(s, d) ? 0 : add_file(s, path, text, len, e);
 }
 
-static int wrong_size(const struct descriptor *d, struct err *e)
-{
-	char text[DIGEST_TEXT_LEN];
-
-	digest_format(&d->digest, text);
-	return err_set(e, ERR_CORRUPT, "layer %s is damaged in the image cache: its size is wrong",
-		       text);
-}
-
 /* Copies what a reader gives, which checks the digest at its end. */
 static int copy_layer(struct saver *s, struct kept_reader *r, const struct descriptor *d,
 		      struct progress_layer *pl, struct err *e)
@@ -259,7 +252,7 @@ static int copy_layer(struct saver *s, struct kept_reader *r, const struct descr
 
 	while ((n = kept_read(r, s->chunk, sizeof(s->chunk), e)) > 0) {
 		if ((uint64_t)n > d->size - done)
-			return wrong_size(d, e);
+			return err_set(e, ERR_CORRUPT, "too long");
 		if (tar_writer_add(s->tar, s->chunk, (size_t)n, e) < 0)
 			return -1;
 		done += (uint64_t)n;
@@ -267,10 +260,11 @@ static int copy_layer(struct saver *s, struct kept_reader *r, const struct descr
 	}
 	if (n < 0)
 		return -1;
-	return done == d->size ? 0 : wrong_size(d, e);
+	return done == d->size ? 0 : err_set(e, ERR_CORRUPT, "too short");
 }
 
-static int add_layer(struct saver *s, const struct descriptor *d, struct err *e)
+static int add_layer(struct saver *s, const struct save_image *im, const struct descriptor *d,
+		     struct err *e)
 {
 	_cleanup_free_ char *path = blob_path(&d->digest);
 	struct progress_layer pl = {.digest = d->digest, .total = d->size};
@@ -286,6 +280,8 @@ static int add_layer(struct saver *s, const struct descriptor *d, struct err *e)
 	if (status == 0)
 		status = copy_layer(s, r, d, &pl, e);
 	kept_reader_free(r);
+	if (status < 0 && e->code == ERR_CORRUPT)
+		return bad_layer(im, &d->digest, ERR_CORRUPT, "damaged", e);
 	if (status == 0)
 		progress_layer(s->progress, &pl, PROGRESS_DONE, d->size);
 	return status;
@@ -305,7 +301,7 @@ static int add_sources(struct saver *s, struct err *e)
 		const struct manifest *m = &s->sources[i].image.manifest;
 
 		for (size_t k = 0; k < m->n_items; k++)
-			if (add_layer(s, &m->items[k], e) < 0)
+			if (add_layer(s, &s->o->images[i], &m->items[k], e) < 0)
 				return -1;
 	}
 	return 0;
