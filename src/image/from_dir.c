@@ -43,7 +43,8 @@ struct scan {
 	const struct from_dir_options *o;
 	int root; /* descriptor */
 	struct tree tree;
-	uint64_t blocks; /* of contents so far */
+	uint64_t bytes;  /* of contents so far */
+	uint64_t blocks; /* of them that are not tails */
 	struct linked *linked[LINKED_BUCKETS];
 	/* Directories to read and files to copy, in order. */
 	struct tree_node **dirs, **files;
@@ -112,37 +113,32 @@ static void map_owner(const struct scan *s, struct tree_inode *i, const struct s
 static int read_xattrs(struct scan *s, int dirfd, const char *name, struct tree_inode *inode,
 		       struct err *e)
 {
-	char path[NAME_MAX + 64], list[16384], *p;
+	char path[NAME_MAX + 64], list[16384], *copy;
 	uint8_t value[LAYER_XATTR_VALUE_MAX];
+	_cleanup_free_ uint8_t *all = NULL;
+	uint8_t *end;
 	ssize_t len;
-	size_t n = 0;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
 	len = llistxattr(path, list, sizeof(list));
 	if (len <= 0)
 		return 0;
-	for (p = list; p < list + len; p += strlen(p) + 1)
-		n++;
-	inode->xattrs = tree_alloc(&s->tree, n * sizeof(*inode->xattrs), e);
-	if (!inode->xattrs)
-		return -1;
-	for (p = list; p < list + len; p += strlen(p) + 1) {
+	end = all = xmalloc(LAYER_XATTRS_MAX);
+	for (const char *p = list; p < list + len; p += strlen(p) + 1) {
 		ssize_t size = lgetxattr(path, p, value, sizeof(value));
-		struct tree_xattr *x = &inode->xattrs[inode->n_xattrs];
-		char *copy;
+		const struct layer_xattr x = {p, strlen(p), value, (size_t)MAX(size, 0)};
 
 		if (size < 0)
 			continue;
-		x->name_len = (uint32_t)strlen(p);
-		x->name = tree_strndup(&s->tree, p, x->name_len, e);
-		copy = tree_strndup(&s->tree, (const char *)value, (size_t)size, e);
-		if (!x->name || !copy)
-			return -1;
-		x->value = (const uint8_t *)copy;
-		x->value_len = (uint32_t)size;
-		inode->n_xattrs++;
+		if (layer_xattr_len(&x) > LAYER_XATTRS_MAX - (size_t)(end - all))
+			return err_set(e, ERR_INVALID,
+				       "the extended attributes of '%s' are too large", name);
+		end = layer_xattr_put(end, &x);
 	}
-	return 0;
+	inode->xattrs_len = (uint32_t)(end - all);
+	copy = tree_strndup(&s->tree, (const char *)all, inode->xattrs_len, e);
+	inode->xattrs = (const uint8_t *)copy;
+	return copy ? 0 : -1;
 }
 
 /* --- scanning ------------------------------------------------------------------------------ */
@@ -164,23 +160,26 @@ static int read_target(struct scan *s, int dirfd, const char *name, struct tree_
 
 	if (n <= 0 || (size_t)n > LAYER_PATH_MAX)
 		return err_sys(e, n < 0 ? errno : ENAMETOOLONG, "cannot read link '%s'", name);
-	inode->target = tree_strndup(&s->tree, buf, (size_t)n, e);
-	inode->target_len = (uint32_t)n;
-	return inode->target ? 0 : -1;
+	inode->body = tree_strndup(&s->tree, buf, (size_t)n, e);
+	inode->size = (uint64_t)n;
+	return inode->body ? 0 : -1;
 }
 
 static int place_content(struct scan *s, struct tree_inode *inode, uint64_t size, struct err *e)
 {
-	uint64_t n = size / EROFS_BLOCK + (size % EROFS_BLOCK != 0);
+	uint16_t tail_len = (uint16_t)layer_tail_len(size);
+	uint64_t n = (size - tail_len) / EROFS_BLOCK + (tail_len == 0 && size % EROFS_BLOCK != 0);
 
-	if (size > s->o->max_size || (s->blocks + n) * EROFS_BLOCK > s->o->max_size) {
+	if (size > s->o->max_size || s->bytes > s->o->max_size - size) {
 		err_set(e, ERR_INVALID, "the directory holds more than the limit of %llu bytes",
 			(unsigned long long)s->o->max_size);
 		return err_hint(e, "raise the limit with --max-size");
 	}
 	inode->size = size;
-	inode->block = s->blocks;
+	inode->tail_len = tail_len;
+	inode->block = (uint32_t)s->blocks;
 	s->blocks += n;
+	s->bytes += size;
 	return 0;
 }
 
@@ -290,7 +289,7 @@ static int scan_all(struct scan *s, struct err *e)
 
 	if (fstat(s->root, &st) < 0)
 		return err_sys(e, errno, "cannot read the directory");
-	root->mode = st.st_mode;
+	root->mode = (uint16_t)st.st_mode;
 	map_owner(s, root, &st);
 	root->mtime = st.st_mtim.tv_sec;
 	root->mtime_ns = (uint32_t)st.st_mtim.tv_nsec;
@@ -305,29 +304,35 @@ static int scan_all(struct scan *s, struct err *e)
 
 /* --- copying ------------------------------------------------------------------------------- */
 
+/* Copies a file to its place at `at`, and its tail to where the metadata have it. */
 static int copy_file(const struct scan *s, const struct tree_node *n, int out, uint64_t at,
 		     uint8_t *buf, struct err *e)
 {
 	/* O_NONBLOCK: it could be a pipe by now. */
 	_cleanup_close_ int fd = open_node(s, n, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	uint64_t left = n->inode->size, pos = 0;
+	const struct tree_inode *inode = n->inode;
+	uint64_t size = inode->size, body = size - inode->tail_len, pos = 0;
 	struct stat st;
-	int r = 0;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return failed(e, errno, n, "read");
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != left)
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
 		return failed(e, EBUSY, n, "take a changing file:");
-	while (left) {
-		ssize_t got = pread_full(fd, buf, (size_t)MIN(left, (uint64_t)COPY_LEN), pos);
+	while (pos < size) {
+		ssize_t got = pread_full(fd, buf, (size_t)MIN(size - pos, (uint64_t)COPY_LEN), pos);
+		size_t k;
+		int r;
 
 		if (got <= 0)
 			return failed(e, got < 0 ? (int)-got : EBUSY, n, "read");
-		r = pwrite_full(out, buf, (size_t)got, at + pos);
+		k = (size_t)MIN((uint64_t)got, body - MIN(pos, body));
+		r = pwrite_full(out, buf, k, at + pos);
+		pos += (uint64_t)got;
+		/* Pieces are of whole blocks, so the tail comes in one. */
+		if (r == 0 && k < (size_t)got)
+			r = pwrite_full(out, buf + k, (size_t)got - k, erofs_tail_offset(inode));
 		if (r < 0)
 			return err_sys(e, -r, "cannot write the image");
-		pos += (uint64_t)got;
-		left -= (uint64_t)got;
 	}
 	return 0;
 }

@@ -165,8 +165,8 @@ static void mark_record(json_t *record, json_t *keep)
 
 		mark(keep, "blobs", digest, "");
 		mark(keep, "blobs", digest, ".zst");
-		mark(keep, "layers", diff_id, ".data");
-		mark(keep, "layers", diff_id, ".index");
+		mark(keep, "layers", diff_id, ".data2");
+		mark(keep, "layers", diff_id, ".index2");
 	}
 }
 
