@@ -7,8 +7,9 @@
  * the image follows from its size in the scan: the metadata are written first, then the contents
  * are copied behind them, and a file whose size has changed since is an error.
  *
- * Descriptors are not kept: a directory or file is opened again by its path below the root, part
- * by part. That costs a few system calls and needs no more than three descriptors.
+ * Descriptors are not kept: a directory is opened again by its path below the root, part by part,
+ * and files in it from there. That costs a few system calls and needs no more than four
+ * descriptors.
  */
 #include "image/from_dir.h"
 
@@ -28,6 +29,8 @@
 #include <sys/xattr.h>
 
 #define COPY_LEN (1 * MIB)
+/* Here a tail is kept once, and costs the room that is lost in front of it. */
+#define TAIL_MAX 2560U
 
 /* A file with several names that has been met once. */
 struct linked {
@@ -42,6 +45,9 @@ struct linked {
 struct scan {
 	const struct from_dir_options *o;
 	int root; /* descriptor */
+	/* The directory in which something was opened last. */
+	const struct tree_node *parent;
+	int parent_fd;
 	struct tree tree;
 	uint64_t bytes;  /* of contents so far */
 	uint64_t blocks; /* of them that are not tails */
@@ -67,35 +73,46 @@ static void push(struct tree_node ***list, size_t *n, size_t *cap, struct tree_n
 	(*list)[(*n)++] = node;
 }
 
-/* Opens a node, part by part from the root. */
-static int open_node(const struct scan *s, const struct tree_node *n, int flags)
+static int open_name(int dirfd, const struct tree_node *n, int flags)
+{
+	char name[NAME_MAX + 1];
+
+	memcpy(name, n->name, n->name_len);
+	name[n->name_len] = '\0';
+	return openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Opens the directory that holds a node, part by part from the root. */
+static int open_parent(const struct scan *s, const struct tree_node *n)
 {
 	_cleanup_free_ const struct tree_node **chain = NULL;
-	size_t depth = n->depth;
-	int fd;
+	size_t depth = n->depth - 1U;
+	int fd = dup(s->root);
 
-	if (depth == 0)
-		return openat(s->root, ".", flags | O_CLOEXEC);
-	chain = xcalloc(depth, sizeof(struct tree_node *));
-	for (size_t i = depth; i-- > 0; n = n->parent)
-		chain[i] = n;
-	fd = dup(s->root);
+	chain = xcalloc(depth + 1, sizeof(struct tree_node *));
+	for (size_t i = depth; i-- > 0; chain[i] = n)
+		n = n->parent;
 	for (size_t i = 0; fd >= 0 && i < depth; i++) {
-		char name[NAME_MAX + 1];
-		int next;
-
-		memcpy(name, chain[i]->name, chain[i]->name_len);
-		name[chain[i]->name_len] = '\0';
-		next = openat(fd, name,
-			      (i + 1 < depth ? O_PATH | O_DIRECTORY : flags) | O_NOFOLLOW |
-				      O_CLOEXEC);
-		int saved = errno;
+		int next = open_name(fd, chain[i], O_PATH | O_DIRECTORY), saved = errno;
 
 		close(fd);
 		errno = saved;
 		fd = next;
 	}
 	return fd;
+}
+
+/* Opens a node below its directory, which stays open for the next one. */
+static int open_node(struct scan *s, const struct tree_node *n, int flags)
+{
+	if (n->depth == 0)
+		return openat(s->root, ".", flags | O_CLOEXEC);
+	if (n->parent != s->parent || s->parent_fd < 0) {
+		close_fd(&s->parent_fd);
+		s->parent = n->parent;
+		s->parent_fd = open_parent(s, n);
+	}
+	return s->parent_fd < 0 ? -1 : open_name(s->parent_fd, n, flags);
 }
 
 static void map_owner(const struct scan *s, struct tree_inode *i, const struct stat *st)
@@ -167,8 +184,7 @@ static int read_target(struct scan *s, int dirfd, const char *name, struct tree_
 
 static int place_content(struct scan *s, struct tree_inode *inode, uint64_t size, struct err *e)
 {
-	uint16_t tail_len = (uint16_t)layer_tail_len(size);
-	uint64_t n = (size - tail_len) / EROFS_BLOCK + (tail_len == 0 && size % EROFS_BLOCK != 0);
+	uint64_t blocks = size / EROFS_BLOCK, tail_len = size % EROFS_BLOCK;
 
 	if (size > s->o->max_size || s->bytes > s->o->max_size - size) {
 		err_set(e, ERR_INVALID, "the directory holds more than the limit of %llu bytes",
@@ -176,9 +192,13 @@ static int place_content(struct scan *s, struct tree_inode *inode, uint64_t size
 		return err_hint(e, "raise the limit with --max-size");
 	}
 	inode->size = size;
-	inode->tail_len = tail_len;
+	if (tail_len > TAIL_MAX) {
+		tail_len = 0;
+		blocks++;
+	}
+	inode->tail_len = (uint16_t)tail_len;
 	inode->block = (uint32_t)s->blocks;
-	s->blocks += n;
+	s->blocks += blocks;
 	s->bytes += size;
 	return 0;
 }
@@ -305,8 +325,8 @@ static int scan_all(struct scan *s, struct err *e)
 /* --- copying ------------------------------------------------------------------------------- */
 
 /* Copies a file to its place at `at`, and its tail to where the metadata have it. */
-static int copy_file(const struct scan *s, const struct tree_node *n, int out, uint64_t at,
-		     uint8_t *buf, struct err *e)
+static int copy_file(struct scan *s, const struct tree_node *n, int out, uint64_t at, uint8_t *buf,
+		     struct err *e)
 {
 	/* O_NONBLOCK: it could be a pipe by now. */
 	_cleanup_close_ int fd = open_node(s, n, O_RDONLY | O_NONBLOCK | O_NOCTTY);
@@ -378,6 +398,7 @@ int from_dir(const char *path, const char *out, const struct from_dir_options *o
 	int r;
 
 	s->o = o;
+	s->parent_fd = -1;
 	s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->root < 0) {
 		r = err_sys(e, errno, "cannot open directory '%s'", path);
@@ -390,6 +411,7 @@ int from_dir(const char *path, const char *out, const struct from_dir_options *o
 		if (r == 0)
 			r = write_out(s, out, e);
 		tree_release(&s->tree);
+		close_fd(&s->parent_fd);
 		close(s->root);
 	}
 	free(s->dirs);

@@ -351,22 +351,26 @@ static int add_entry(struct tree *t, struct last_dir *last, const struct layer_e
 	return tree_add(t, last->dir, name, name_len, inode, e) ? 0 : -1;
 }
 
-static int replace_by_dirs(struct tree *t, const struct layer_index *ix, struct err *e)
-{
-	struct layer_entry entry;
-	size_t pos = 0;
-	int r;
-
-	while ((r = layer_index_next(ix, &pos, &entry, e)) > 0)
-		if (entry.type == LAYER_DIR && entry.path_len > 0 &&
-		    replace_by_dir(t, &entry, e) < 0)
-			return -1;
-	return r;
-}
-
 static bool is_mark(const struct layer_entry *entry)
 {
 	return entry->type == LAYER_WHITEOUT || entry->type == LAYER_OPAQUE;
+}
+
+/* Returns whether the layer has marks, or -1. */
+static int replace_by_dirs(struct tree *t, const struct layer_index *ix, struct err *e)
+{
+	struct layer_entry entry;
+	bool marks = false;
+	size_t pos = 0;
+	int r;
+
+	while ((r = layer_index_next(ix, &pos, &entry, e)) > 0) {
+		marks |= is_mark(&entry);
+		if (entry.type == LAYER_DIR && entry.path_len > 0 &&
+		    replace_by_dir(t, &entry, e) < 0)
+			return -1;
+	}
+	return r < 0 ? -1 : marks;
 }
 
 static int hide_all(struct tree *t, const struct layer_index *ix, struct err *e)
@@ -386,9 +390,13 @@ int merge_layer(struct tree *t, const struct layer_index *ix, uint32_t part, str
 	struct last_dir last = {0};
 	struct layer_entry entry;
 	size_t pos = 0;
-	int r;
+	int r = 0;
 
-	if (t->root->children && (replace_by_dirs(t, ix, e) < 0 || hide_all(t, ix, e) < 0))
+	if (t->root->children)
+		r = replace_by_dirs(t, ix, e);
+	if (r > 0)
+		r = hide_all(t, ix, e);
+	if (r < 0)
 		return -1;
 	while ((r = layer_index_next(ix, &pos, &entry, e)) > 0)
 		if (!is_mark(&entry) && add_entry(t, &last, &entry, part, e) < 0)
