@@ -82,6 +82,17 @@ int blob_writer_write(struct blob_writer *w, uint64_t pos, const void *data, siz
 	while (n) {
 		size_t k = MIN(n, BUFFER_LEN - w->used);
 
+		if (k == BUFFER_LEN) {
+			/* It would fill the empty buffer: there is no use in copying. */
+			int r = pwrite_full(w->fd, p, k, w->buffer_pos);
+
+			if (r < 0)
+				return err_sys(e, -r, "cannot write to the image cache");
+			w->buffer_pos += k;
+			p += k;
+			n -= k;
+			continue;
+		}
 		memcpy(w->buffer + w->used, p, k);
 		w->used += k;
 		p += k;

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "image/blob_writer.h"
 #include "image/erofs.h"
 #include "image/layer_index.h"
 
@@ -324,20 +325,22 @@ static int scan_all(struct scan *s, struct err *e)
 
 /* --- copying ------------------------------------------------------------------------------- */
 
-/* Copies a file to its place at `at`, and its tail to where the metadata have it. */
-static int copy_file(struct scan *s, const struct tree_node *n, int out, uint64_t at, uint8_t *buf,
-		     struct err *e)
+/* Copies a file behind the one before it, and its tail to where the metadata have it. */
+static int copy_file(struct scan *s, const struct tree_node *n, int out, struct blob_writer *w,
+		     uint8_t *buf, struct err *e)
 {
 	/* O_NONBLOCK: it could be a pipe by now. */
 	_cleanup_close_ int fd = open_node(s, n, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	const struct tree_inode *inode = n->inode;
-	uint64_t size = inode->size, body = size - inode->tail_len, pos = 0;
+	uint64_t size = inode->size, body = size - inode->tail_len, pos = 0, at;
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return failed(e, errno, n, "read");
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
 		return failed(e, EBUSY, n, "take a changing file:");
+	if (blob_writer_begin(w, body, &at, e) < 0)
+		return -1;
 	while (pos < size) {
 		ssize_t got = pread_full(fd, buf, (size_t)MIN(size - pos, (uint64_t)COPY_LEN), pos);
 		size_t k;
@@ -346,34 +349,47 @@ static int copy_file(struct scan *s, const struct tree_node *n, int out, uint64_
 		if (got <= 0)
 			return failed(e, got < 0 ? (int)-got : EBUSY, n, "read");
 		k = (size_t)MIN((uint64_t)got, body - MIN(pos, body));
-		r = pwrite_full(out, buf, k, at + pos);
+		if (k && blob_writer_write(w, pos, buf, k, e) < 0)
+			return -1;
 		pos += (uint64_t)got;
+		if (k == (size_t)got)
+			continue;
 		/* Pieces are of whole blocks, so the tail comes in one. */
-		if (r == 0 && k < (size_t)got)
-			r = pwrite_full(out, buf + k, (size_t)got - k, erofs_tail_offset(inode));
+		r = pwrite_full(out, buf + k, (size_t)got - k, erofs_tail_offset(inode));
 		if (r < 0)
 			return err_sys(e, -r, "cannot write the image");
 	}
 	return 0;
 }
 
+static int write_contents(struct scan *s, int fd, struct blob_writer *w, uint64_t meta,
+			  struct err *e)
+{
+	_cleanup_free_ uint8_t *buf = xmalloc(COPY_LEN);
+	uint64_t size;
+
+	/* The metadata are there already. */
+	if (blob_writer_begin(w, meta * EROFS_BLOCK, &size, e) < 0)
+		return -1;
+	for (size_t i = 0; i < s->n_files; i++)
+		if (copy_file(s, s->files[i], fd, w, buf, e) < 0)
+			return -1;
+	return blob_writer_finish(w, &size, e);
+}
+
 static int write_image(struct scan *s, int fd, struct err *e)
 {
 	struct erofs_options o = {.parts = &s->blocks, .n_parts = 1};
-	_cleanup_free_ uint8_t *buf = xmalloc(COPY_LEN);
+	struct blob_writer *w;
 	uint64_t meta;
+	int r;
 
 	if (erofs_write(&s->tree, &o, fd, &meta, e) < 0)
 		return -1;
-	if (ftruncate(fd, (off_t)((meta + s->blocks) * EROFS_BLOCK)) < 0)
-		return err_sys(e, errno, "cannot write the image");
-	for (size_t i = 0; i < s->n_files; i++) {
-		uint64_t at = (meta + s->files[i]->inode->block) * EROFS_BLOCK;
-
-		if (copy_file(s, s->files[i], fd, at, buf, e) < 0)
-			return -1;
-	}
-	return 0;
+	w = blob_writer_new(fd, UINT64_MAX);
+	r = write_contents(s, fd, w, meta, e);
+	blob_writer_free(w);
+	return r;
 }
 
 static int write_out(struct scan *s, const char *out, struct err *e)
