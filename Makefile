@@ -37,6 +37,7 @@ bench: ## Compare with a bare emulator and print the stages
 	@tools/setup test
 	@$(MAKE) --no-print-directory all
 	@tests/perf/boot $(ROOT)
+	@tests/perf/erofs $(ROOT)
 
 lab: lab-test ## Test and measure the KVM machine on an emulated machine with KVM
 	@tests/lab/bench -b $(BUILD)
