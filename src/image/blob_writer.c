@@ -4,11 +4,13 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER_LEN (512 * KIB)
+#define BUFFER_LEN   (512 * KIB)
+#define WRITE_BEHIND (8 * MIB)
 
 struct blob_writer {
 	int fd;
@@ -16,6 +18,7 @@ struct blob_writer {
 	uint64_t begin, size; /* of the content that was begun last */
 	uint64_t end;         /* where the next content may start */
 	uint64_t buffer_pos;  /* the buffer's place in the file */
+	uint64_t started;     /* up to here the kernel has been told to write */
 	size_t used;
 	uint8_t buffer[BUFFER_LEN];
 };
@@ -26,7 +29,7 @@ struct blob_writer *blob_writer_new(int fd, uint64_t max)
 
 	w->fd = fd;
 	w->max = max;
-	w->begin = w->size = w->end = w->buffer_pos = 0;
+	w->begin = w->size = w->end = w->buffer_pos = w->started = 0;
 	w->used = 0;
 	return w;
 }
@@ -37,13 +40,27 @@ struct blob_writer *blob_writer_free(struct blob_writer *w)
 	return NULL;
 }
 
-static int flush(struct blob_writer *w, struct err *e)
+/* Writes where the buffer belongs, and moves that on. */
+static int write_out(struct blob_writer *w, const uint8_t *p, size_t n, struct err *e)
 {
-	int r = pwrite_full(w->fd, w->buffer, w->used, w->buffer_pos);
+	int r = pwrite_full(w->fd, p, n, w->buffer_pos);
 
 	if (r < 0)
 		return err_sys(e, -r, "cannot write to the image cache");
-	w->buffer_pos += w->used;
+	w->buffer_pos += n;
+	/* Otherwise all of it would wait for the end and hold that up. Only a hint. */
+	if (w->buffer_pos - w->started >= WRITE_BEHIND) {
+		sync_file_range(w->fd, (off_t)w->started, (off_t)(w->buffer_pos - w->started),
+				SYNC_FILE_RANGE_WRITE);
+		w->started = w->buffer_pos;
+	}
+	return 0;
+}
+
+static int flush(struct blob_writer *w, struct err *e)
+{
+	if (write_out(w, w->buffer, w->used, e) < 0)
+		return -1;
 	w->used = 0;
 	return 0;
 }
@@ -82,13 +99,10 @@ int blob_writer_write(struct blob_writer *w, uint64_t pos, const void *data, siz
 	while (n) {
 		size_t k = MIN(n, BUFFER_LEN - w->used);
 
+		/* What would fill the empty buffer need not be copied. */
 		if (k == BUFFER_LEN) {
-			/* It would fill the empty buffer: there is no use in copying. */
-			int r = pwrite_full(w->fd, p, k, w->buffer_pos);
-
-			if (r < 0)
-				return err_sys(e, -r, "cannot write to the image cache");
-			w->buffer_pos += k;
+			if (write_out(w, p, k, e) < 0)
+				return -1;
 			p += k;
 			n -= k;
 			continue;

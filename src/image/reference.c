@@ -129,10 +129,20 @@ static const char *check_tag(const char *tag)
 	return NULL;
 }
 
+/* As Docker has it: upper-case letters, which no path has, make the first part a host too. */
 static bool first_part_is_host(const char *name, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (name[i] >= 'A' && name[i] <= 'Z')
+			return true;
 	return memchr(name, '.', n) || memchr(name, ':', n) ||
 	       (n == strlen("localhost") && memcmp(name, "localhost", n) == 0);
+}
+
+static bool is_default_host(const char *host)
+{
+	return str_eq(host, REFERENCE_DEFAULT_HOST) || str_eq(host, "index.docker.io") ||
+	       str_eq(host, "registry-1.docker.io");
 }
 
 /* Takes "host/path" or "path" apart. */
@@ -148,7 +158,7 @@ static void split_name(const char *name, char **ret_host, char **ret_path)
 		*ret_host = xstrdup(REFERENCE_DEFAULT_HOST);
 		*ret_path = xstrdup(name);
 	}
-	if (str_eq(*ret_host, "index.docker.io") || str_eq(*ret_host, "registry-1.docker.io")) {
+	if (is_default_host(*ret_host)) {
 		free(*ret_host);
 		*ret_host = xstrdup(REFERENCE_DEFAULT_HOST);
 	}
@@ -160,6 +170,13 @@ static void split_name(const char *name, char **ret_host, char **ret_path)
 	}
 }
 
+/* A whole name of 64 hex digits would look like an image ID. */
+static bool is_image_id(const char *name)
+{
+	return strlen(name) == (size_t)2 * DIGEST_LEN &&
+	       strspn(name, "0123456789abcdef") == (size_t)2 * DIGEST_LEN;
+}
+
 int reference_parse(const char *text, struct reference *ret, struct err *e)
 {
 	_cleanup_free_ char *name = xstrdup(text), *host = NULL, *path = NULL, *tag = NULL;
@@ -169,6 +186,10 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
 
 	if (*text == '\0')
 		return err_set(e, ERR_INVALID, "empty image reference");
+	if (strstr(text, "://")) {
+		bad(e, text, "it has a URL's scheme");
+		return err_hint(e, "write HOST/PATH[:TAG] without 'https://'");
+	}
 	at = strchr(name, '@');
 	if (at) {
 		*at = '\0';
@@ -187,6 +208,8 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
 	} else if (!r.has_digest) {
 		tag = xstrdup("latest");
 	}
+	if (is_image_id(name))
+		return bad(e, text, "64 hex digits are an image's ID, not its name");
 	split_name(name, &host, &path);
 	why = check_host(host);
 	if (!why)
@@ -218,6 +241,22 @@ char *reference_format(const struct reference *r)
 		digest_format(&r->digest, digest);
 	return xasprintf("%s/%s%s%s%s%s", r->host, r->path, r->tag ? ":" : "", r->tag ? r->tag : "",
 			 r->has_digest ? "@" : "", digest);
+}
+
+char *reference_host_canonical(const char *host)
+{
+	char *name;
+
+	if (strlen(host) > NAME_MAX_LEN || check_host(host))
+		return NULL;
+	name = xstrdup(host);
+	for (char *p = name; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p - 'A' + 'a');
+	if (!is_default_host(name))
+		return name;
+	free(name);
+	return xstrdup(REFERENCE_DEFAULT_HOST);
 }
 
 bool reference_host_is_loopback(const char *host)
