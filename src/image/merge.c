@@ -25,6 +25,8 @@
 #include <sys/stat.h>
 
 #define SYMLINKS_MAX 40
+/* Parts of one path, links resolved: a few links could have very many. */
+#define PARTS_MAX 4096
 
 static int does_not_fit(struct err *e, const struct layer_entry *entry, const char *why)
 {
@@ -85,13 +87,17 @@ static enum walk_result walk_dir(struct tree *t, const char *path, size_t len, b
 	struct walk w = {.depth = 1};
 	struct tree_node *dir = t->root;
 	const char *name;
-	size_t n;
+	size_t n, n_parts = 0;
 
 	w.stack[0].p = path;
 	w.stack[0].len = len;
 	while ((n = walk_next(&w, &name)) > 0) {
 		struct tree_node *child;
 
+		if (++n_parts > PARTS_MAX) {
+			*why = "is below symbolic links that are too long";
+			return WALK_BAD;
+		}
 		if (n == 1 && name[0] == '.')
 			continue;
 		if (n == 2 && name[0] == '.' && name[1] == '.') {
