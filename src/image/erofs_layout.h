@@ -18,6 +18,7 @@ struct erofs_item {
 	struct tree_inode *inode;
 	struct tree_node **children; /* of a directory: sorted, with NULL for "." and ".." */
 	uint32_t n_children;         /* both included */
+	uint32_t dotdot;             /* index of ".." among them */
 	uint64_t body_len;           /* of a directory or link target */
 	uint64_t offset;             /* of the inode in the file */
 	uint64_t block;              /* of the body's part that is not inline, absolute */

@@ -144,7 +144,7 @@ static int compare_nodes(const void *a, const void *b)
 	return compare_bytes(x->name, x->name_len, y->name, y->name_len);
 }
 
-/* The two special names are NULL pointers in the list: "." is the first of them. */
+/* The two special names are NULL pointers in the list. */
 static const char *child_name(const struct erofs_item *item, uint32_t i, uint32_t *ret_len)
 {
 	const struct tree_node *n = item->children[i];
@@ -153,19 +153,25 @@ static const char *child_name(const struct erofs_item *item, uint32_t i, uint32_
 		*ret_len = n->name_len;
 		return n->name;
 	}
-	/* Between "." and ".." nothing sorts, so they are neighbours. */
-	if (i > 0 && !item->children[i - 1]) {
-		*ret_len = 2;
-		return "..";
-	}
-	*ret_len = 1;
-	return ".";
+	*ret_len = i == item->dotdot ? 2 : 1;
+	return i == item->dotdot ? ".." : ".";
+}
+
+/* How many nodes of a sorted list come before the name. */
+static uint32_t count_before(struct tree_node *const *list, uint32_t n, const char *name)
+{
+	uint32_t i = 0;
+
+	while (i < n &&
+	       compare_bytes(list[i]->name, list[i]->name_len, name, strlen(name)) < 0)
+		i++;
+	return i;
 }
 
 int erofs_dir_plan(struct tree *t, struct erofs_item *item, const struct tree_node *dir,
 		   struct err *e)
 {
-	uint32_t n = dir->n_children, dots = 0, used = 0;
+	uint32_t n = dir->n_children, dot, dotdot, used = 0;
 	struct tree_node **list;
 
 	list = tree_alloc(t, ((size_t)n + 2) * sizeof(struct tree_node *), e);
@@ -175,11 +181,14 @@ int erofs_dir_plan(struct tree *t, struct erofs_item *item, const struct tree_no
 	for (struct tree_node *c = dir->children; c; c = c->next)
 		list[n++] = c;
 	qsort(list, n, sizeof(struct tree_node *), compare_nodes);
-	while (dots < n && compare_bytes(list[dots]->name, list[dots]->name_len, ".", 1) < 0)
-		dots++;
-	memmove(list + dots + 2, list + dots, (n - dots) * sizeof(struct tree_node *));
-	list[dots] = list[dots + 1] = NULL;
+	/* Names such as ".-x" sort between the two. */
+	dot = count_before(list, n, ".");
+	dotdot = count_before(list, n, "..");
+	memmove(list + dotdot + 2, list + dotdot, (n - dotdot) * sizeof(struct tree_node *));
+	memmove(list + dot + 1, list + dot, (dotdot - dot) * sizeof(struct tree_node *));
+	list[dot] = list[dotdot + 1] = NULL;
 	item->children = list;
+	item->dotdot = dotdot + 1;
 	item->n_children = n + 2;
 	item->body_len = 0;
 	for (uint32_t i = 0; i < item->n_children; i++) {
