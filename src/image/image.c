@@ -318,3 +318,8 @@ json_t *image_record(const struct image *im, const char *reference, bool cached)
 		json_object_set_new(rec, "cached", json_true());
 	return rec;
 }
+
+void image_record_resolved(json_t *record, const struct digest *d)
+{
+	json_object_set_new(record, "resolved_digest", digest_json(d));
+}

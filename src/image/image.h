@@ -44,3 +44,5 @@ int image_verify(struct image *im, struct err *e);
 
 /* The record that callers keep: see docs of the program in main.c. `reference` may be NULL. */
 json_t *image_record(const struct image *im, const char *reference, bool cached);
+/* Adds what the reference led to, so that it is kept: the manifest, or an index that names it. */
+void image_record_resolved(json_t *record, const struct digest *d);

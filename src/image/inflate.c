@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <zlib.h>
+#include <isa-l/igzip_lib.h>
 #include <zstd.h>
 
 #define ZSTD_WINDOW_LOG_MAX 24
-#define MAGIC_LEN           4
+#define STEP_MAX            ((size_t)1 << 30) /* what fits the decoder's counters */
 
 struct inflate {
 	inflate_peek_fn *peek;
@@ -16,11 +16,10 @@ struct inflate {
 	void *source;
 	enum inflate_format format;
 	/* The first bytes may come one by one; they are kept here until they are used. */
-	uint8_t head[MAGIC_LEN];
+	uint8_t head[INFLATE_MAGIC_LEN];
 	size_t head_len, head_pos;
 	bool between; /* between two gzip members or zstd frames: the stream may end here */
-	z_stream gzip;
-	bool gzip_ready;
+	struct inflate_state *gzip;
 	ZSTD_DCtx *zstd;
 };
 
@@ -39,8 +38,7 @@ struct inflate *inflate_free(struct inflate *z)
 {
 	if (!z)
 		return NULL;
-	if (z->gzip_ready)
-		inflateEnd(&z->gzip);
+	free(z->gzip);
 	ZSTD_freeDCtx(z->zstd);
 	free(z);
 	return NULL;
@@ -71,19 +69,26 @@ static void input_consume(struct inflate *z, size_t n)
 		z->consume(z->source, n);
 }
 
-static bool is_zstd(const uint8_t head[MAGIC_LEN])
+static bool is_zstd(const uint8_t head[INFLATE_MAGIC_LEN])
 {
 	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd};
 	/* The low half of the first byte is free to choose in a skippable frame. */
 	static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18};
 
-	return memcmp(head, frame, MAGIC_LEN) == 0 ||
+	return memcmp(head, frame, INFLATE_MAGIC_LEN) == 0 ||
 	       ((head[0] & 0xf0) == skippable[0] && memcmp(head + 1, skippable + 1, 3) == 0);
+}
+
+enum inflate_format inflate_sniff(const uint8_t *head, size_t n)
+{
+	if (n >= 2 && head[0] == 0x1f && head[1] == 0x8b)
+		return INFLATE_GZIP;
+	return n >= INFLATE_MAGIC_LEN && is_zstd(head) ? INFLATE_ZSTD : INFLATE_NONE;
 }
 
 static int detect(struct inflate *z, struct err *e)
 {
-	while (z->head_len < MAGIC_LEN) {
+	while (z->head_len < INFLATE_MAGIC_LEN) {
 		const uint8_t *p;
 		ssize_t n = z->peek(z->source, &p);
 
@@ -91,50 +96,60 @@ static int detect(struct inflate *z, struct err *e)
 			return err_set(e, ERR_CORRUPT, "cannot read the compressed data");
 		if (n == 0)
 			break;
-		n = (ssize_t)MIN((size_t)n, MAGIC_LEN - z->head_len);
+		n = (ssize_t)MIN((size_t)n, INFLATE_MAGIC_LEN - z->head_len);
 		memcpy(z->head + z->head_len, p, (size_t)n);
 		z->head_len += (size_t)n;
 		z->consume(z->source, (size_t)n);
 	}
-	z->format = INFLATE_NONE;
-	if (z->head_len >= 2 && z->head[0] == 0x1f && z->head[1] == 0x8b) {
-		if (inflateInit2(&z->gzip, MAX_WBITS + 16) != Z_OK)
-			return err_set(e, ERR_SYSTEM, "out of memory");
-		z->gzip_ready = true;
-		z->format = INFLATE_GZIP;
-	} else if (z->head_len == MAGIC_LEN && is_zstd(z->head)) {
+	z->format = inflate_sniff(z->head, z->head_len);
+	if (z->format == INFLATE_GZIP) {
+		z->gzip = xmalloc(sizeof(*z->gzip));
+	} else if (z->format == INFLATE_ZSTD) {
 		z->zstd = ZSTD_createDCtx();
 		if (!z->zstd)
 			return err_set(e, ERR_SYSTEM, "out of memory");
 		ZSTD_DCtx_setParameter(z->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
-		z->format = INFLATE_ZSTD;
 	}
 	return 0;
+}
+
+static const char *gzip_problem(int r)
+{
+	switch (r) {
+	case ISAL_INVALID_WRAPPER:
+	case ISAL_UNSUPPORTED_METHOD:
+		return "bad header";
+	case ISAL_INCORRECT_CHECKSUM:
+		return "wrong checksum";
+	default:
+		return "bad block";
+	}
 }
 
 /* One step; returns what it wrote, possibly nothing. */
 static ssize_t step_gzip(struct inflate *z, const uint8_t *in, size_t n, uint8_t *out, size_t size,
 			 struct err *e)
 {
+	struct inflate_state *g = z->gzip;
 	int r;
 
-	if (z->between && inflateReset(&z->gzip) != Z_OK)
-		return err_set(e, ERR_CORRUPT, "damaged gzip data");
-	z->between = false;
-	z->gzip.next_in = (Bytef *)(uintptr_t)in;
-	z->gzip.avail_in = (uInt)MIN(n, (size_t)1 << 30);
-	n = z->gzip.avail_in;
-	z->gzip.next_out = out;
-	z->gzip.avail_out = (uInt)size;
-	r = inflate(&z->gzip, Z_NO_FLUSH);
-	if (r == Z_STREAM_END)
-		z->between = true;
-	else if (r != Z_OK && r != Z_BUF_ERROR)
-		return err_set(e, r == Z_MEM_ERROR ? ERR_SYSTEM : ERR_CORRUPT,
-			       "damaged gzip data%s%s", z->gzip.msg ? ": " : "",
-			       z->gzip.msg ? z->gzip.msg : "");
-	input_consume(z, n - z->gzip.avail_in);
-	return (ssize_t)(size - z->gzip.avail_out);
+	if (z->between) {
+		isal_inflate_init(g);
+		g->crc_flag = ISAL_GZIP;
+		z->between = false;
+	}
+	g->next_in = (uint8_t *)(uintptr_t)in;
+	g->avail_in = (uint32_t)MIN(n, STEP_MAX);
+	n = g->avail_in;
+	g->next_out = out;
+	g->avail_out = (uint32_t)MIN(size, STEP_MAX);
+	size = g->avail_out;
+	r = isal_inflate(g);
+	if (r < 0)
+		return err_set(e, ERR_CORRUPT, "damaged gzip data: %s", gzip_problem(r));
+	z->between = g->block_state == ISAL_BLOCK_FINISH;
+	input_consume(z, n - g->avail_in);
+	return (ssize_t)(size - g->avail_out);
 }
 
 static ssize_t step_zstd(struct inflate *z, const uint8_t *in, size_t n, uint8_t *out, size_t size,

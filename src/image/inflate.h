@@ -12,6 +12,10 @@
 
 enum inflate_format { INFLATE_UNKNOWN, INFLATE_NONE, INFLATE_GZIP, INFLATE_ZSTD };
 
+/* So many of the first bytes tell the format; fewer only when there are no more. */
+#define INFLATE_MAGIC_LEN 4
+enum inflate_format inflate_sniff(const uint8_t *head, size_t n);
+
 struct inflate;
 
 /* Gives the next bytes in place: how many, 0 at the end, -1 when the source failed. */

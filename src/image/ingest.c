@@ -3,6 +3,7 @@
 
 #include "image/blob_writer.h"
 #include "image/hash.h"
+#include "image/kept_blob.h"
 #include "image/layer_index.h"
 #include "image/layer_tar.h"
 #include "image/ring.h"
@@ -23,6 +24,8 @@ struct ingest {
 	/* The caller's thread. */
 	struct hash *blob_hash;
 	uint64_t blob_size;
+	struct kept_writer *kept;
+	struct err kept_err;
 	bool threads_run;
 	bool hung_up; /* the decompressor takes no more */
 	pthread_t inflate_thread, tar_thread;
@@ -183,7 +186,8 @@ struct ingest *ingest_start(struct store *s, uint64_t max_size, struct err *e)
 	in->compressed = ring_new(RING_LEN);
 	in->plain = ring_new(RING_LEN);
 	in->inflate = inflate_new(compressed_peek, compressed_consume, in);
-	if (store_temp_open(s, STORE_LAYER_DATA, &in->data, e) < 0 ||
+	in->kept = kept_writer_new(s, e);
+	if (!in->kept || store_temp_open(s, STORE_LAYER_DATA, &in->data, e) < 0 ||
 	    store_temp_open(s, STORE_LAYER_INDEX, &in->index, e) < 0 || start_threads(in, e) < 0)
 		return ingest_free(in);
 	return in;
@@ -209,6 +213,7 @@ struct ingest *ingest_free(struct ingest *in)
 	join_threads(in);
 	store_temp_drop(in->store, &in->data);
 	store_temp_drop(in->store, &in->index);
+	kept_writer_free(in->kept);
 	hash_free(in->blob_hash);
 	hash_free(in->tar_hash);
 	inflate_free(in->inflate);
@@ -224,6 +229,8 @@ bool ingest_write(struct ingest *in, const void *data, size_t n)
 	in->blob_size += n;
 	if (!in->hung_up && !ring_write(in->compressed, data, n))
 		in->hung_up = true;
+	if (!in->hopeless && kept_writer_add(in->kept, data, n, &in->kept_err) < 0)
+		in->hopeless = true;
 	return !in->hopeless;
 }
 
@@ -232,6 +239,8 @@ int ingest_finish(struct ingest *in, const char *name, const struct digest *want
 {
 	const struct err *cause;
 
+	if (!in->hopeless && kept_writer_finish(in->kept, &in->kept_err) < 0)
+		in->hopeless = true;
 	join_threads(in);
 	hash_finish(in->blob_hash, &in->result.blob_digest);
 	in->result.blob_size = in->blob_size;
@@ -241,6 +250,8 @@ int ingest_finish(struct ingest *in, const char *name, const struct digest *want
 	/* When decompression fails, the archive ends too early as well: that is no news. */
 	cause = in->inflate_err.code != ERR_NONE && !is_own_failure(&in->tar_err) ? &in->inflate_err
 										  : &in->tar_err;
+	if (in->kept_err.code != ERR_NONE)
+		cause = &in->kept_err;
 	if (cause->code != ERR_NONE) {
 		if (e)
 			*e = *cause;
@@ -252,10 +263,17 @@ int ingest_finish(struct ingest *in, const char *name, const struct digest *want
 	return 0;
 }
 
+int ingest_publish_blob(struct ingest *in, struct err *e)
+{
+	return kept_writer_publish(in->kept, &in->result.blob_digest, e);
+}
+
 int ingest_publish(struct ingest *in, struct err *e)
 {
 	const struct digest *d = &in->result.diff_id;
 
+	if (ingest_publish_blob(in, e) < 0)
+		return -1;
 	/* The index comes last: a layer is there when its index is. */
 	if (in->result.data_size > 0 &&
 	    store_temp_publish(in->store, &in->data, STORE_LAYER_DATA, d, e) < 0)

@@ -3,7 +3,8 @@
  * Takes a layer in as a stream, in one pass and bounded memory:
  *
  *	caller ──▶ ring ──▶ decompress ──▶ ring ──▶ tar ──▶ data blob + index
- *	  sha256 = blob digest              sha256 = diff_id
+ *	  │ sha256 = blob digest            sha256 = diff_id
+ *	  └──▶ kept blob
  *
  * The arrows are threads: the caller's own, and two that belong to the ingest.
  */
@@ -41,5 +42,7 @@ bool ingest_write(struct ingest *in, const void *data, size_t n);
  */
 int ingest_finish(struct ingest *in, const char *name, const struct digest *want,
 		  struct ingest_result *ret, struct err *e);
-/* Makes blob and index visible under the diff_id; the caller holds the layer's lock. */
+/* Makes the layer as it came visible under its digest. */
+int ingest_publish_blob(struct ingest *in, struct err *e);
+/* The same, and data and index under the diff_id; the caller holds the layer's lock. */
 int ingest_publish(struct ingest *in, struct err *e);

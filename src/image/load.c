@@ -229,7 +229,10 @@ static int publish_layer(struct loader *l, struct ingest *in, const struct inges
 
 	if (lock < 0)
 		return -1;
-	if (!image_layer_present(s, &result->diff_id))
+	/* The same content may have come compressed in another way. */
+	if (image_layer_present(s, &result->diff_id))
+		r = ingest_publish_blob(in, e);
+	else
 		r = ingest_publish(in, e);
 	store_unlock(s, STORE_LAYER_INDEX, &result->diff_id, lock);
 	return r;

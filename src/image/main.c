@@ -15,9 +15,10 @@
  *
  * RECORD is {"reference","manifest_digest","config_digest","architecture","os","created",
  * "size_bytes","layer_count","config":{…as in the OCI config…},"layers":[{"digest","diff_id",
- * "media_type","size","data_bytes","data"}],"erofs","disk":[…],"cached"}; paths are relative to
- * the cache, "disk" lists the files that make the disk, in order. Exit status: 0, 1 for a
- * failure, 2 for wrong usage.
+ * "media_type","size","data_bytes","data"}],"erofs","disk":[…],"cached",
+ * "resolved_digest"}; paths are relative to the cache, "disk" lists the files that make the disk,
+ * in order; the digest last named is of the index that the reference led to, or of the manifest.
+ * Exit status: 0, 1 for a failure, 2 for wrong usage.
  */
 #include "base/cleanup.h"
 #include "base/io.h"

@@ -316,13 +316,14 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 	_cleanup_free_ char *manifest = NULL, *config = NULL;
 	size_t manifest_len = 0, config_len = 0;
 	struct http *h = http_new(e);
-	struct digest d;
+	struct digest resolved, d;
 	struct image im;
 	json_t *record = NULL;
 	int r = h ? 0 : -1;
 
 	if (r == 0)
-		r = resolve_reference(p, h, ref, &d, e);
+		r = resolve_reference(p, h, ref, &resolved, e);
+	d = resolved;
 	if (r == 0)
 		r = resolve_platform(p, h, &d, &manifest, &manifest_len, e);
 	if (r == 0)
@@ -333,6 +334,8 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 		return NULL;
 	if (check_platform(&im, p->o, e) == 0)
 		record = pull_resolved(p, &im, e);
+	if (record)
+		image_record_resolved(record, &resolved);
 	p->image = NULL;
 	image_release(&im);
 	return record;

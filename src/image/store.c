@@ -22,6 +22,7 @@ static const char *kind_folder(enum store_kind kind)
 {
 	switch (kind) {
 	case STORE_BLOB:
+	case STORE_BLOB_ZSTD:
 		return "blobs";
 	case STORE_LAYER_DATA:
 	case STORE_LAYER_INDEX:
@@ -143,14 +144,14 @@ static int sync_folder(struct store *s, enum store_kind kind)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-int store_temp_publish(struct store *s, struct store_temp *t, enum store_kind kind,
-		       const struct digest *d, struct err *e)
+static int publish(struct store *s, struct store_temp *t, enum store_kind kind,
+		   const struct digest *d, bool sync, struct err *e)
 {
 	char path[STORE_PATH_LEN];
 	int r = 0;
 
 	store_path(kind, d, path);
-	if (fchmod(t->fd, 0444) < 0 || fsync(t->fd) < 0 ||
+	if (fchmod(t->fd, 0444) < 0 || (sync && fsync(t->fd) < 0) ||
 	    renameat(s->root, t->path, s->root, path) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -158,8 +159,20 @@ int store_temp_publish(struct store *s, struct store_temp *t, enum store_kind ki
 		return err_sys(e, -r, "cannot write '%s' in the image cache", path);
 	}
 	close_fd(&t->fd);
-	r = sync_folder(s, kind);
+	r = sync ? sync_folder(s, kind) : 0;
 	return r < 0 ? err_sys(e, -r, "cannot write '%s' in the image cache", path) : 0;
+}
+
+int store_temp_publish(struct store *s, struct store_temp *t, enum store_kind kind,
+		       const struct digest *d, struct err *e)
+{
+	return publish(s, t, kind, d, true, e);
+}
+
+int store_temp_publish_unsynced(struct store *s, struct store_temp *t, enum store_kind kind,
+				const struct digest *d, struct err *e)
+{
+	return publish(s, t, kind, d, false, e);
 }
 
 void store_temp_drop(struct store *s, struct store_temp *t)

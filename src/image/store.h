@@ -41,6 +41,12 @@ int store_temp_open(struct store *s, enum store_kind kind, struct store_temp *t,
 /* Makes the content durable under its final name, replacing what is there. Closes the file. */
 int store_temp_publish(struct store *s, struct store_temp *t, enum store_kind kind,
 		       const struct digest *d, struct err *e);
+/*
+ * The same without waiting for the disk, for content whose readers check its digest: after a power
+ * cut it may be there and damaged.
+ */
+int store_temp_publish_unsynced(struct store *s, struct store_temp *t, enum store_kind kind,
+				const struct digest *d, struct err *e);
 /* Removes an unfinished file; a no-op on an inert or published one. */
 void store_temp_drop(struct store *s, struct store_temp *t);
 

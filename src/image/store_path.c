@@ -9,6 +9,7 @@ void store_path(enum store_kind kind, const struct digest *d, char out[STORE_PAT
 		const char *folder, *suffix;
 	} kinds[] = {
 		[STORE_BLOB] = {"blobs", ""},
+		[STORE_BLOB_ZSTD] = {"blobs", ".zst"},
 		[STORE_LAYER_DATA] = {"layers", ".data"},
 		[STORE_LAYER_INDEX] = {"layers", ".index"},
 		[STORE_IMAGE] = {"images", ".erofs"},

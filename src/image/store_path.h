@@ -2,7 +2,8 @@
 /*
  * Where content lies, relative to $MSB_HOME/cache:
  *
- *	blobs/sha256_HEX          manifests, indexes and configs, byte for byte
+ *	blobs/sha256_HEX          manifests, indexes, configs and compressed layers, byte for byte
+ *	blobs/sha256_HEX.zst      a layer that came uncompressed (kept_blob.h)
  *	layers/sha256_HEX.data    file contents of the layer with that diff_id
  *	layers/sha256_HEX.index   its metadata
  *	images/sha256_HEX.erofs   file system metadata of the image with that manifest
@@ -16,7 +17,7 @@
 #define STORE_PATH_LEN    96
 #define STORE_TEMP_PREFIX ".tmp-"
 
-enum store_kind { STORE_BLOB, STORE_LAYER_DATA, STORE_LAYER_INDEX, STORE_IMAGE };
+enum store_kind { STORE_BLOB, STORE_BLOB_ZSTD, STORE_LAYER_DATA, STORE_LAYER_INDEX, STORE_IMAGE };
 
 /* The path relative to the cache, with the folder. */
 void store_path(enum store_kind kind, const struct digest *d, char out[STORE_PATH_LEN]);

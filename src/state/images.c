@@ -136,39 +136,37 @@ int images_remove(struct db *db, const char *reference, bool force, struct err *
 
 /* --- garbage collection -------------------------------------------------------------------- */
 
-/* Adds the file names below cache/ that a record needs to a set (the keys of a JSON object). */
+/* Adds the file of a digest to a set (the keys of a JSON object), unless it is not one of ours. */
+static void mark(json_t *keep, const char *folder, const char *digest, const char *suffix)
+{
+	_cleanup_free_ char *name = NULL;
+
+	if (!digest || !str_starts_with(digest, "sha256:"))
+		return;
+	name = xasprintf("%s/sha256_%s%s", folder, digest + strlen("sha256:"), suffix);
+	json_object_set_new(keep, name, json_true());
+}
+
+/* Adds the files below cache/ that a record needs. */
 static void mark_record(json_t *record, json_t *keep)
 {
-	json_t *layers = json_object_get(record, "layers"), *item;
-	const char *digests[] = {
-		json_string_value(json_object_get(record, "manifest_digest")),
-		json_string_value(json_object_get(record, "config_digest")),
-	};
+	json_t *item;
 	size_t i;
 
 	json_array_foreach (json_object_get(record, "disk"), i, item)
 		if (json_is_string(item))
 			json_object_set_new(keep, json_string_value(item), json_true());
-	for (i = 0; i < ARRAY_SIZE(digests); i++) {
-		_cleanup_free_ char *name = NULL;
-
-		if (!digests[i] || !str_starts_with(digests[i], "sha256:"))
-			continue;
-		name = xasprintf("blobs/sha256_%s", digests[i] + strlen("sha256:"));
-		json_object_set_new(keep, name, json_true());
-	}
-	json_array_foreach (layers, i, item) {
+	mark(keep, "blobs", json_string_value(json_object_get(record, "manifest_digest")), "");
+	mark(keep, "blobs", json_string_value(json_object_get(record, "resolved_digest")), "");
+	mark(keep, "blobs", json_string_value(json_object_get(record, "config_digest")), "");
+	json_array_foreach (json_object_get(record, "layers"), i, item) {
+		const char *digest = json_string_value(json_object_get(item, "digest"));
 		const char *diff_id = json_string_value(json_object_get(item, "diff_id"));
-		static const char *const suffixes[] = {"data", "index"};
 
-		if (!diff_id || !str_starts_with(diff_id, "sha256:"))
-			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(suffixes); k++) {
-			_cleanup_free_ char *name = xasprintf(
-				"layers/sha256_%s.%s", diff_id + strlen("sha256:"), suffixes[k]);
-
-			json_object_set_new(keep, name, json_true());
-		}
+		mark(keep, "blobs", digest, "");
+		mark(keep, "blobs", digest, ".zst");
+		mark(keep, "layers", diff_id, ".data");
+		mark(keep, "layers", diff_id, ".index");
 	}
 }
 
