@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define BUFFER_LEN (512 * KIB)
+/* Zeroes that fill a unit of the file are not written; smaller holes would scatter the rest. */
+#define HOLE_UNIT ((uint64_t)64 * KIB)
 
 struct blob_writer {
 	int fd;
@@ -37,10 +39,30 @@ struct blob_writer *blob_writer_free(struct blob_writer *w)
 	return NULL;
 }
 
+static bool is_zero(const uint8_t *p, size_t n)
+{
+	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* Writes the buffer but for its holes: nothing was ever written where they are. */
 static int flush(struct blob_writer *w, struct err *e)
 {
-	int r = pwrite_full(w->fd, w->buffer, w->used, w->buffer_pos);
+	size_t start = 0, pos = 0;
+	int r = 0;
 
+	while (r == 0 && pos < w->used) {
+		size_t n = (size_t)(HOLE_UNIT - (w->buffer_pos + pos) % HOLE_UNIT);
+
+		n = MIN(n, w->used - pos);
+		if (is_zero(w->buffer + pos, n)) {
+			r = pwrite_full(w->fd, w->buffer + start, pos - start,
+					w->buffer_pos + start);
+			start = pos + n;
+		}
+		pos += n;
+	}
+	if (r == 0)
+		r = pwrite_full(w->fd, w->buffer + start, pos - start, w->buffer_pos + start);
 	if (r < 0)
 		return err_sys(e, -r, "cannot write to the image cache");
 	w->buffer_pos += w->used;
@@ -70,8 +92,10 @@ int blob_writer_write(struct blob_writer *w, uint64_t pos, const void *data, siz
 
 	if (pos > w->size || n > w->size - pos)
 		return err_set(e, ERR_CORRUPT, "an entry has more data than its size says");
+	if (at < next)
+		return err_set(e, ERR_CORRUPT, "an entry has its data out of order");
 	/* Small gaps, as between small files, are filled so that writes stay large. */
-	if (at < next || at - next >= BLOB_BLOCK || BUFFER_LEN - w->used < at - next) {
+	if (at - next >= BLOB_BLOCK || BUFFER_LEN - w->used < at - next) {
 		if (flush(w, e) < 0)
 			return -1;
 		w->buffer_pos = at;

@@ -25,6 +25,8 @@
 #include <sys/stat.h>
 
 #define SYMLINKS_MAX 40
+/* Names on the way to one directory: any path, and some more for links. */
+#define WALK_STEPS_MAX 4096U
 
 static int does_not_fit(struct err *e, const struct layer_entry *entry, const char *why)
 {
@@ -44,7 +46,7 @@ struct walk {
 		size_t len;
 	} stack[SYMLINKS_MAX + 1];
 	size_t depth;
-	unsigned int n_links;
+	unsigned int n_links, n_steps;
 };
 
 /* The next part of the path, or 0 at the end. */
@@ -92,6 +94,10 @@ static enum walk_result walk_dir(struct tree *t, const char *path, size_t len, b
 	while ((n = walk_next(&w, &name)) > 0) {
 		struct tree_node *child;
 
+		if (++w.n_steps > WALK_STEPS_MAX) {
+			*why = "is below links that lead about for too long";
+			return WALK_BAD;
+		}
 		if (n == 1 && name[0] == '.')
 			continue;
 		if (n == 2 && name[0] == '.' && name[1] == '.') {

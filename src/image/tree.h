@@ -14,6 +14,8 @@
 
 #define TREE_NODES_MAX (4U * 1024 * 1024)
 #define TREE_DEPTH_MAX 2048
+/* Layers may replace the same names again and again. */
+#define TREE_BYTES_MAX (2 * GIB)
 
 struct tree_xattr {
 	const char *name; /* full name, not terminated */
@@ -60,6 +62,7 @@ struct tree {
 	struct tree_node **buckets;
 	size_t n_buckets; /* a power of two */
 	struct tree_chunk *chunks;
+	uint64_t bytes; /* of all chunks */
 };
 
 /* Makes a tree with an empty root directory, mode 0755 and time 0. */
