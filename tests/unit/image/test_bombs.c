@@ -8,7 +8,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+/* AddressSanitizer takes its time, and keeps what was freed. */
+#ifdef __SANITIZE_ADDRESS__
+#define MANY 100000U
+#else
 #define MANY 1000000U
+#endif
 
 /* Bytes on the disk of all files in a folder of the cache. */
 static uint64_t disk_use(const struct fixture *f, const char *folder)
@@ -218,8 +223,8 @@ static void test_zstd_window(void **state)
 
 struct many {
 	uint64_t n, max;
+	bool same; /* one name for all */
 	uint8_t block[512];
-	char *name;
 };
 
 static struct many *many_new(uint64_t max)
@@ -234,20 +239,21 @@ static struct many *many_new(uint64_t max)
 static size_t next_file(void *source, const uint8_t **ret)
 {
 	struct many *m = source;
+	char name[40];
 	struct buf b;
 
+	*ret = m->block;
 	if (m->n == m->max)
 		return 0;
-	buf_init(&b, 512);
-	m->name = xasprintf("d%llu/file-%llu", (unsigned long long)m->n / 1000,
-			    (unsigned long long)m->n);
-	tar_header(&b, &(struct tar_entry){.name = m->name}, 0);
-	memcpy(m->block, buf_data(&b), 512);
-	free(m->name);
+	if (m->n++ > 0 && m->same)
+		return sizeof(m->block);
+	buf_init(&b, sizeof(m->block));
+	snprintf(name, sizeof(name), "d%llu/file-%llu", (unsigned long long)m->n / 1000,
+		 (unsigned long long)m->n);
+	tar_header(&b, &(struct tar_entry){.name = name}, 0);
+	memcpy(m->block, buf_data(&b), sizeof(m->block));
 	buf_release(&b);
-	m->n++;
-	*ret = m->block;
-	return 512;
+	return sizeof(m->block);
 }
 
 static uint64_t peak_memory(void)
@@ -295,7 +301,7 @@ static void test_many_files(void **state)
 	assert_int_equal(ix.info.n_entries, MANY);
 	assert_ok(tree_init(&t, &f->e), &f->e);
 	assert_ok(merge_layer(&t, &ix, 0, &f->e), &f->e);
-	assert_int_equal(t.n_nodes, MANY + MANY / 1000 + 1);
+	assert_int_equal(t.n_nodes, MANY + MANY / 1000 + 2);
 	assert_ok(erofs_write(&t, &o, fd, &blocks, &f->e), &f->e);
 	used = peak_memory() - before;
 	print_message("and an image made of it: %.1f s, %llu MiB\n", cpu_seconds() - start,
@@ -315,6 +321,7 @@ static void test_too_many_files(void **state)
 	struct layer_writer *index = layer_writer_new(index_fd);
 	struct err e = {0};
 
+	m->same = true;
 	assert_err(layer_tar_read(next_file, m, data, index, &e), &e, ERR_INVALID,
 		   "more than 4194304 entries");
 	blob_writer_free(data);
