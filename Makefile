@@ -33,10 +33,11 @@ test: ## Build and run all tests
 	@$(MAKE) --no-print-directory $(BUILD)/.with-tests all
 	@tests/run $(BUILD)
 
-bench: ## Compare with a bare emulator and print the stages
+bench: ## Compare a boot with a bare emulator's, and a pull with what it takes at least
 	@tools/setup test
 	@$(MAKE) --no-print-directory all
 	@tests/perf/boot $(ROOT)
+	@tests/perf/pull $(ROOT)
 
 lab: lab-test ## Test and measure the KVM machine on an emulated machine with KVM
 	@tests/lab/bench -b $(BUILD)

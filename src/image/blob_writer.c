@@ -4,11 +4,13 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER_LEN (512 * KIB)
+#define BUFFER_LEN   (512 * KIB)
+#define WRITE_BEHIND (8 * MIB)
 /* Zeroes that fill a unit of the file are not written; smaller holes would scatter the rest. */
 #define HOLE_UNIT ((uint64_t)64 * KIB)
 
@@ -18,6 +20,7 @@ struct blob_writer {
 	uint64_t begin, size; /* of the content that was begun last */
 	uint64_t end;         /* where the next content may start */
 	uint64_t buffer_pos;  /* the buffer's place in the file */
+	uint64_t started;     /* up to here the kernel has been told to write */
 	size_t used;
 	uint8_t buffer[BUFFER_LEN];
 };
@@ -28,7 +31,7 @@ struct blob_writer *blob_writer_new(int fd, uint64_t max)
 
 	w->fd = fd;
 	w->max = max;
-	w->begin = w->size = w->end = w->buffer_pos = 0;
+	w->begin = w->size = w->end = w->buffer_pos = w->started = 0;
 	w->used = 0;
 	return w;
 }
@@ -67,6 +70,12 @@ static int flush(struct blob_writer *w, struct err *e)
 		return err_sys(e, -r, "cannot write to the image cache");
 	w->buffer_pos += w->used;
 	w->used = 0;
+	/* Otherwise all of it would wait for the end and hold that up. Only a hint. */
+	if (w->buffer_pos - w->started >= WRITE_BEHIND) {
+		sync_file_range(w->fd, (off_t)w->started, (off_t)(w->buffer_pos - w->started),
+				SYNC_FILE_RANGE_WRITE);
+		w->started = w->buffer_pos;
+	}
 	return 0;
 }
 

@@ -197,7 +197,8 @@ int image_build(struct image *im, bool force, struct err *e)
 		if (r == 0)
 			r = write_metadata(im, t.fd, e);
 		if (r == 0)
-			r = store_temp_publish(im->store, &t, STORE_IMAGE, &im->digest, e);
+			r = store_temp_publish(im->store, &t, STORE_IMAGE, &im->digest,
+					       STORE_SYNC_ALL, e);
 		store_temp_drop(im->store, &t);
 	}
 	store_unlock(im->store, STORE_IMAGE, &im->digest, lock);

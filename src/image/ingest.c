@@ -285,8 +285,8 @@ int ingest_publish(struct ingest *in, struct err *e)
 	if (ingest_publish_blob(in, e) < 0)
 		return -1;
 	/* The index comes last: a layer is there when its index is. */
-	if (in->result.data_size > 0 &&
-	    store_temp_publish(in->store, &in->data, STORE_LAYER_DATA, d, e) < 0)
+	if (in->result.data_size > 0 && store_temp_publish(in->store, &in->data, STORE_LAYER_DATA,
+							   d, STORE_SYNC_CONTENT, e) < 0)
 		return -1;
-	return store_temp_publish(in->store, &in->index, STORE_LAYER_INDEX, d, e);
+	return store_temp_publish(in->store, &in->index, STORE_LAYER_INDEX, d, STORE_SYNC_ALL, e);
 }

@@ -122,7 +122,7 @@ int kept_writer_finish(struct kept_writer *w, struct err *e)
 
 int kept_writer_publish(struct kept_writer *w, const struct digest *d, struct err *e)
 {
-	return store_temp_publish_unsynced(w->store, &w->file, w->kind, d, e);
+	return store_temp_publish(w->store, &w->file, w->kind, d, STORE_SYNC_NONE, e);
 }
 
 /* --- reading ------------------------------------------------------------------------------- */

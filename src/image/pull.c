@@ -4,7 +4,8 @@
  *
  * First the reference is resolved to the digest of one manifest, if possible without asking for
  * more than a HEAD, and everything that the store has is taken from there. Then up to
- * PULL_THREADS layers come in side by side, each by a thread that holds the lock of its layer:
+ * PULL_THREADS layers come in side by side, the largest first, so that no long one is left alone
+ * at the end. Each comes in by a thread that holds the lock of its layer:
  * another process that wants the same layer waits and then finds it there. A thread holds one
  * such lock at a time and waits for nothing while it holds it but the network, so there is no
  * deadlock. The first failure makes all threads stop.
@@ -30,6 +31,8 @@ struct pull {
 	struct registry *registry;
 	const struct image *image;
 	atomic_bool cancel;
+
+	size_t *order; /* the layers' numbers, largest first */
 
 	pthread_mutex_t mutex; /* for what follows */
 	size_t next_layer;
@@ -252,6 +255,7 @@ static void *pull_main(void *arg)
 		pthread_mutex_unlock(&p->mutex);
 		if (i >= p->image->manifest.n_items)
 			break;
+		i = p->order[i];
 		if (!is_repeated(p->image, i))
 			r = pull_layer(p, h, i, &e);
 	}
@@ -265,16 +269,33 @@ static void *pull_main(void *arg)
 	return NULL;
 }
 
+static int compare_sizes(const void *a, const void *b, void *ctx)
+{
+	const struct descriptor *items = ctx;
+	size_t x = *(const size_t *)a, y = *(const size_t *)b;
+
+	if (items[x].size != items[y].size)
+		return items[x].size > items[y].size ? -1 : 1;
+	return x < y ? -1 : 1;
+}
+
 static int pull_layers(struct pull *p, struct err *e)
 {
+	const struct manifest *m = &p->image->manifest;
+	_cleanup_free_ size_t *order = xcalloc(m->n_items + 1, sizeof(*order));
 	pthread_t threads[PULL_THREADS];
-	size_t n = 0, want = MIN((size_t)PULL_THREADS, p->image->manifest.n_items);
+	size_t n = 0, want = MIN((size_t)PULL_THREADS, m->n_items);
 	int r = 0;
 
+	for (size_t i = 0; i < m->n_items; i++)
+		order[i] = i;
+	qsort_r(order, m->n_items, sizeof(*order), compare_sizes, m->items);
+	p->order = order;
 	while (n < want && (r = pthread_create(&threads[n], NULL, pull_main, p)) == 0)
 		n++;
 	for (size_t i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
+	p->order = NULL;
 	if (n == 0 && want > 0)
 		return err_sys(e, r, "cannot start a thread");
 	if (p->err.code == ERR_NONE)

@@ -129,8 +129,12 @@ static const char *check_tag(const char *tag)
 	return NULL;
 }
 
+/* As Docker has it: upper-case letters, which no path has, make the first part a host too. */
 static bool first_part_is_host(const char *name, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (name[i] >= 'A' && name[i] <= 'Z')
+			return true;
 	return memchr(name, '.', n) || memchr(name, ':', n) ||
 	       (n == strlen("localhost") && memcmp(name, "localhost", n) == 0);
 }
@@ -160,6 +164,13 @@ static void split_name(const char *name, char **ret_host, char **ret_path)
 	}
 }
 
+/* A whole name of 64 hex digits would look like an image ID. */
+static bool is_image_id(const char *name)
+{
+	return strlen(name) == (size_t)2 * DIGEST_LEN &&
+	       strspn(name, "0123456789abcdef") == (size_t)2 * DIGEST_LEN;
+}
+
 int reference_parse(const char *text, struct reference *ret, struct err *e)
 {
 	_cleanup_free_ char *name = xstrdup(text), *host = NULL, *path = NULL, *tag = NULL;
@@ -169,6 +180,10 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
 
 	if (*text == '\0')
 		return err_set(e, ERR_INVALID, "empty image reference");
+	if (strstr(text, "://")) {
+		bad(e, text, "it has a URL's scheme");
+		return err_hint(e, "write HOST/PATH[:TAG] without 'https://'");
+	}
 	at = strchr(name, '@');
 	if (at) {
 		*at = '\0';
@@ -187,6 +202,8 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
 	} else if (!r.has_digest) {
 		tag = xstrdup("latest");
 	}
+	if (is_image_id(name))
+		return bad(e, text, "64 hex digits are an image's ID, not its name");
 	split_name(name, &host, &path);
 	why = check_host(host);
 	if (!why)

@@ -2,9 +2,9 @@
 /*
  * Image references: [HOST[:PORT]/]PATH[:TAG][@sha256:HEX].
  *
- * The first part is a host when it holds a dot or a colon or is "localhost"; otherwise the host is
- * docker.io, where a path of one part is below library/. Without tag and digest the tag is
- * "latest".
+ * The first part is a host when it holds a dot, a colon or an upper-case letter or is "localhost";
+ * otherwise the host is docker.io, where a path of one part is below library/. Without tag and
+ * digest the tag is "latest".
  */
 #pragma once
 

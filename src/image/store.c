@@ -144,14 +144,14 @@ static int sync_folder(struct store *s, enum store_kind kind)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-static int publish(struct store *s, struct store_temp *t, enum store_kind kind,
-		   const struct digest *d, bool sync, struct err *e)
+int store_temp_publish(struct store *s, struct store_temp *t, enum store_kind kind,
+		       const struct digest *d, enum store_sync sync, struct err *e)
 {
 	char path[STORE_PATH_LEN];
 	int r = 0;
 
 	store_path(kind, d, path);
-	if (fchmod(t->fd, 0444) < 0 || (sync && fsync(t->fd) < 0) ||
+	if (fchmod(t->fd, 0444) < 0 || (sync != STORE_SYNC_NONE && fsync(t->fd) < 0) ||
 	    renameat(s->root, t->path, s->root, path) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -159,20 +159,8 @@ static int publish(struct store *s, struct store_temp *t, enum store_kind kind,
 		return err_sys(e, -r, "cannot write '%s' in the image cache", path);
 	}
 	close_fd(&t->fd);
-	r = sync ? sync_folder(s, kind) : 0;
+	r = sync == STORE_SYNC_ALL ? sync_folder(s, kind) : 0;
 	return r < 0 ? err_sys(e, -r, "cannot write '%s' in the image cache", path) : 0;
-}
-
-int store_temp_publish(struct store *s, struct store_temp *t, enum store_kind kind,
-		       const struct digest *d, struct err *e)
-{
-	return publish(s, t, kind, d, true, e);
-}
-
-int store_temp_publish_unsynced(struct store *s, struct store_temp *t, enum store_kind kind,
-				const struct digest *d, struct err *e)
-{
-	return publish(s, t, kind, d, false, e);
 }
 
 void store_temp_drop(struct store *s, struct store_temp *t)
@@ -261,7 +249,7 @@ int store_put_blob(struct store *s, const struct digest *d, const void *data, si
 		store_temp_drop(s, &t);
 		return err_sys(e, -r, "cannot write to the image cache");
 	}
-	return store_temp_publish(s, &t, STORE_BLOB, d, e);
+	return store_temp_publish(s, &t, STORE_BLOB, d, STORE_SYNC_ALL, e);
 }
 
 int store_get_blob(struct store *s, const struct digest *d, char **ret, size_t *ret_len,

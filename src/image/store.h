@@ -27,6 +27,17 @@ struct store_temp {
 	char path[STORE_PATH_LEN]; /* relative to the cache */
 };
 
+/* What publishing waits for. */
+enum store_sync {
+	/* Nothing: after a power cut it may be damaged. For content whose readers check its digest.
+	 */
+	STORE_SYNC_NONE,
+	/* The content: it is whole where it is found. Its name follows with the next STORE_SYNC_ALL
+	   in the same folder. */
+	STORE_SYNC_CONTENT,
+	STORE_SYNC_ALL,
+};
+
 #define STORE_TEMP_INIT  \
 	{                \
 		.fd = -1 \
@@ -38,15 +49,9 @@ void store_close(struct store *s);
 
 /* Makes an unfinished file for content of the kind; it is open for reading and writing. */
 int store_temp_open(struct store *s, enum store_kind kind, struct store_temp *t, struct err *e);
-/* Makes the content durable under its final name, replacing what is there. Closes the file. */
+/* Gives the content its final name, replacing what is there. Closes the file. */
 int store_temp_publish(struct store *s, struct store_temp *t, enum store_kind kind,
-		       const struct digest *d, struct err *e);
-/*
- * The same without waiting for the disk, for content whose readers check its digest: after a power
- * cut it may be there and damaged.
- */
-int store_temp_publish_unsynced(struct store *s, struct store_temp *t, enum store_kind kind,
-				const struct digest *d, struct err *e);
+		       const struct digest *d, enum store_sync sync, struct err *e);
 /* Removes an unfinished file; a no-op on an inert or published one. */
 void store_temp_drop(struct store *s, struct store_temp *t);
 

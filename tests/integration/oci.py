@@ -89,9 +89,9 @@ class Tar:
 
 
 class Layer:
-    def __init__(self, tar, compression="gzip"):
+    def __init__(self, tar, compression="gzip", blob=None):
         self.plain = tar.bytes() if isinstance(tar, Tar) else tar
-        self.blob = COMPRESSIONS[compression](self.plain)
+        self.blob = blob or COMPRESSIONS[compression](self.plain)
         self.diff_id = digest(self.plain)
         self.digest = digest(self.blob)
         self.media_type = OCI_LAYER + ("+" + compression if compression else "")
@@ -251,23 +251,29 @@ def package_paths(packages):
     return sorted(paths)
 
 
+def add_path(tar, path):
+    """Adds one of this host's directories, links or files."""
+    st = os.lstat(path)
+    name, mode = path[1:], stat.S_IMODE(st.st_mode)
+    if stat.S_ISDIR(st.st_mode):
+        tar.dir(name, mode)
+    elif stat.S_ISLNK(st.st_mode):
+        tar.symlink(name, os.readlink(path))
+    elif stat.S_ISREG(st.st_mode):
+        with open(path, "rb") as f:
+            tar.file(name, f.read(), mode)
+
+
 def debian_tar():
     tar = Tar()
     paths = package_paths(closure(PACKAGES))
     present = set()
     for path in paths:
-        st = os.lstat(path)
-        name, mode = path[1:], stat.S_IMODE(st.st_mode)
+        name = path[1:]
         if name in MERGED or name in ("etc/passwd", "etc/group"):
             continue
         present.add(name)
-        if stat.S_ISDIR(st.st_mode):
-            tar.dir(name, mode)
-        elif stat.S_ISLNK(st.st_mode):
-            tar.symlink(name, os.readlink(path))
-        elif stat.S_ISREG(st.st_mode):
-            with open(path, "rb") as f:
-                tar.file(name, f.read(), mode)
+        add_path(tar, path)
     for name in MERGED:
         if os.path.islink("/" + name):
             if "usr/" + name not in present:

@@ -67,6 +67,22 @@ def test_second_pull_fetches_no_layer(fresh, fake):
     assert fake.blob_requests() != []
 
 
+@pytest.mark.parametrize("indexed", [False, True])
+def test_second_pull_is_one_request(fresh, small, indexed):
+    """Also after a removal has taken away what no image needs: an index is needed."""
+    server = registry.FakeRegistry(small, oci.index([small.descriptor(arch="amd64")])
+                                   if indexed else None)
+    try:
+        fresh("pull", "-q", server.host + "/image").ok()
+        fresh("pull", "-q", server.host + "/image:other").ok()
+        fresh("rmi", "-q", server.host + "/image:other").ok()
+        server.requests.clear()
+        fresh("pull", "-q", server.host + "/image").ok()
+        assert len(server.requests) == 1 and "/manifests/" in server.requests[0]
+    finally:
+        server.stop()
+
+
 def test_pull_never_and_always(fresh, fake):
     name = fake.host + "/some/image"
     fresh("run", "--pull", "never", name, "--", "true").failed(1, "image not cached: " + name)

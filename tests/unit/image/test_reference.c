@@ -28,6 +28,7 @@ static void test_good(void **state)
 		{"alpine:3@sha256:" HEX, "docker.io/library/alpine:3@sha256:" HEX},
 		{"h:5/x:t@sha256:" HEX, "h:5/x:t@sha256:" HEX},
 		{"Reg.Example.COM/a", "Reg.Example.COM/a:latest"},
+		{"Reg/a", "Reg/a:latest"},
 		{"a:_tag", "docker.io/library/a:_tag"},
 	};
 
@@ -74,6 +75,8 @@ static void test_bad(void **state)
 		"a___b",
 		"a._b",
 		"a/../b",
+		HEX,
+		HEX ":tag",
 		"../a",
 		"a b",
 		"a\n",

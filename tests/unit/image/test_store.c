@@ -87,7 +87,7 @@ static void test_publish(void **state)
 	assert_int_equal(store_size(&f->store, STORE_IMAGE, &d), -1);
 	assert_ok(store_temp_open(&f->store, STORE_IMAGE, &t, &f->e), &f->e);
 	assert_int_equal(write_full(t.fd, "1234", 4), 0);
-	assert_ok(store_temp_publish(&f->store, &t, STORE_IMAGE, &d, &f->e), &f->e);
+	assert_ok(store_temp_publish(&f->store, &t, STORE_IMAGE, &d, STORE_SYNC_ALL, &f->e), &f->e);
 	assert_int_equal(t.fd, -1);
 	assert_int_equal(store_size(&f->store, STORE_IMAGE, &d), 4);
 	assert_int_equal(count_files(f, "images", ".tmp-"), 0);
