@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cli/image_tool.h"
+#include "cli/password.h"
 #include "image/reference.h"
 
 #include <errno.h>
@@ -17,6 +18,9 @@
 struct pull_args {
 	bool force;
 	bool insecure;
+	char *ca_certs;
+	char *username;
+	bool password_stdin;
 	bool quiet;
 };
 
@@ -25,6 +29,12 @@ static const struct opt pull_opts[] = {
 	 "Fetch layers again that are there already"},
 	{"insecure", 0, NULL, NULL, offsetof(struct pull_args, insecure),
 	 "Allow plain HTTP (always allowed for registries on this host)"},
+	{"ca-certs", 0, "FILE", opt_string, offsetof(struct pull_args, ca_certs),
+	 "Trust the authorities in this PEM file, too"},
+	{"username", 'u', "USER", opt_string, offsetof(struct pull_args, username),
+	 "Log in to the registry as this user, just for now"},
+	{"password-stdin", 0, NULL, NULL, offsetof(struct pull_args, password_stdin),
+	 "Read that user's password or token from standard input"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct pull_args, quiet), "Print no progress"},
 	{0},
 };
@@ -45,10 +55,22 @@ static int check_reference(const char *reference, struct err *e)
 int cmd_pull(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct pull_args *a = args;
+	_cleanup_secret_ char *password = NULL;
+	struct registry_overrides o = {
+		.insecure = a->insecure, .ca_certs = a->ca_certs, .username = a->username};
 	json_t *record;
 
-	if (check_reference(ops->args.v[0], e) < 0 || cli_open(cli, e) < 0 ||
-	    image_pull(cli, ops->args.v[0], a->insecure, a->force, a->quiet, &record, e) < 0)
+	if (check_reference(ops->args.v[0], e) < 0 || registry_ca_certs_check(a->ca_certs, e) < 0 ||
+	    registry_username_check(a->username, a->password_stdin, e) < 0)
+		return -1;
+	if (a->username) {
+		password = password_read(a->password_stdin, e);
+		if (!password)
+			return -1;
+		o.password = password;
+	}
+	if (cli_open(cli, e) < 0 ||
+	    image_pull(cli, ops->args.v[0], &o, a->force, a->quiet, &record, e) < 0)
 		return -1;
 	json_decref(record);
 	return 0;

@@ -134,8 +134,11 @@ static void collect(int *result_fd, int progress_fd, struct buf *result, struct 
 	}
 }
 
-/* Runs msb-image with the arguments (which it takes over) and returns its result object. */
-static json_t *run_tool(struct strv *argv, bool quiet, struct err *e)
+/*
+ * Runs msb-image with the arguments (which it takes over) and returns its result object. It gets
+ * the settings of registry_settings.h on a descriptor; -1: it needs none.
+ */
+static json_t *run_tool(struct strv *argv, int registry_fd, bool quiet, struct err *e)
 {
 	_cleanup_free_ char *program = program_relative_path("../lib/msb-image");
 	struct progress progress = {.shown = !quiet && isatty(STDERR_FILENO)};
@@ -155,6 +158,10 @@ static json_t *run_tool(struct strv *argv, bool quiet, struct err *e)
 	buf_init(&result, RESULT_MAX);
 	buf_init(&progress.lines, PROGRESS_MAX);
 	s.out = out_w;
+	if (registry_fd >= 0) {
+		strv_add(argv, "--registry-fd");
+		strv_take(argv, xasprintf("%d", spawn_pass_fd(&s, registry_fd)));
+	}
 	strv_add(argv, "--progress-fd");
 	strv_take(argv, xasprintf("%d", spawn_pass_fd(&s, prog_w)));
 	s.argv = argv->v;
@@ -203,10 +210,11 @@ static int record_image(struct cli *cli, const char *reference, json_t *record, 
 	return images_put(&cli->db, reference, canonical, record, e);
 }
 
-int image_pull(struct cli *cli, const char *reference, bool insecure, bool force, bool quiet,
-	       json_t **ret, struct err *e)
+int image_pull(struct cli *cli, const char *reference, const struct registry_overrides *o,
+	       bool force, bool quiet, json_t **ret, struct err *e)
 {
-	_cleanup_close_ int lock = home_lock_cache(&cli->home, false, e);
+	_cleanup_close_ int registry_fd = registry_settings_for_pull(&cli->home, reference, o, e);
+	_cleanup_close_ int lock = registry_fd < 0 ? -1 : home_lock_cache(&cli->home, false, e);
 	uint64_t started = clock_mono_ns();
 	struct strv argv = {0};
 	json_t *result, *record;
@@ -215,12 +223,10 @@ int image_pull(struct cli *cli, const char *reference, bool insecure, bool force
 	if (lock < 0)
 		return -1;
 	tool_arguments(&argv, cli, "pull");
-	if (insecure)
-		strv_add(&argv, "--insecure");
 	if (force)
 		strv_add(&argv, "--force");
 	strv_add(&argv, reference);
-	result = run_tool(&argv, quiet, e);
+	result = run_tool(&argv, registry_fd, quiet, e);
 	if (!result)
 		return err_wrap(e, "cannot pull '%s'", reference);
 	record = json_array_get(json_object_get(result, "images"), 0);
@@ -236,6 +242,22 @@ int image_pull(struct cli *cli, const char *reference, bool insecure, bool force
 	}
 	json_decref(result);
 	return r;
+}
+
+int image_check_login(struct cli *cli, const char *host, const struct registry_overrides *o,
+		      struct err *e)
+{
+	_cleanup_close_ int registry_fd = registry_settings_for_login(&cli->home, host, o, e);
+	struct strv argv = {0};
+	json_t *result;
+
+	if (registry_fd < 0)
+		return -1;
+	tool_arguments(&argv, cli, "check-login");
+	strv_add(&argv, host);
+	result = run_tool(&argv, registry_fd, true, e);
+	json_decref(result);
+	return result ? 0 : -1;
 }
 
 int image_load(struct cli *cli, const char *file, const struct strv *tags, bool quiet, json_t **ret,
@@ -255,7 +277,7 @@ int image_load(struct cli *cli, const char *file, const struct strv *tags, bool 
 		strv_add(&argv, tags->v[i]);
 	}
 	strv_add(&argv, file);
-	result = run_tool(&argv, quiet, e);
+	result = run_tool(&argv, -1, quiet, e);
 	if (!result)
 		return -1;
 	*ret = json_incref(json_object_get(result, "images"));
@@ -282,7 +304,7 @@ int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err
 	strv_add(&argv, "--out");
 	strv_add(&argv, out);
 	strv_add(&argv, dir);
-	result = run_tool(&argv, true, e);
+	result = run_tool(&argv, -1, true, e);
 	json_decref(result);
 	return result ? 0 : -1;
 }

@@ -3,11 +3,19 @@
 #pragma once
 
 #include "cli/cli.h"
+#include "cli/registry_settings.h"
 #include "proto/message.h"
 
 /* Pulls a reference and records it; `ret` gets the image record, owned. */
-int image_pull(struct cli *cli, const char *reference, bool insecure, bool force, bool quiet,
-	       json_t **ret, struct err *e);
+int image_pull(struct cli *cli, const char *reference, const struct registry_overrides *o,
+	       bool force, bool quiet, json_t **ret, struct err *e);
+
+/*
+ * Shows a login, in the overrides, to a registry. ERR_AUTH when it is refused, ERR_UNREACHABLE
+ * when there is nobody to ask.
+ */
+int image_check_login(struct cli *cli, const char *host, const struct registry_overrides *o,
+		      struct err *e);
 
 /* Loads an archive ("-" is standard input) and records its images; `ret` is their array, owned. */
 int image_load(struct cli *cli, const char *file, const struct strv *tags, bool quiet, json_t **ret,

@@ -47,6 +47,8 @@ const struct opt sandbox_opts[] = {
 	{"pull", 0, "WHEN", opt_string, FIELD(pull),
 	 "Pull the image: always, if-missing, never [default: if-missing]"},
 	{"insecure", 0, NULL, NULL, FIELD(insecure), "Allow plain HTTP when pulling"},
+	{"ca-certs", 0, "FILE", opt_string, FIELD(ca_certs),
+	 "Trust the authorities in this PEM file, too, when pulling"},
 	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
 	{"machine", 0, "KIND", opt_string, FIELD(machine),
 	 "What runs the guest: auto, kvm, qemu [default: auto]"},
@@ -187,6 +189,8 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 			       "invalid value '%s' for '--machine <KIND>': expected "
 			       "auto, kvm or qemu",
 			       o->machine);
+	if (registry_ca_certs_check(o->ca_certs, e) < 0)
+		return -1;
 	if (o->kernel && check_kernel(o->kernel, e) < 0)
 		return -1;
 	if (o->log_level && log_level_parse(o->log_level, &level) < 0)
@@ -313,10 +317,11 @@ const char *sandbox_shell(const struct sandbox_row *row)
 static int get_image(struct cli *cli, const struct sandbox_options *o, const char *image,
 		     json_t **ret, struct err *e)
 {
+	const struct registry_overrides ro = {.insecure = o->insecure, .ca_certs = o->ca_certs};
 	struct image_row row;
 
 	if (o->pull && strcmp(o->pull, "always") == 0)
-		return image_pull(cli, image, o->insecure, false, o->quiet, ret, e);
+		return image_pull(cli, image, &ro, false, o->quiet, ret, e);
 	if (image_find(cli, image, &row, e) == 0) {
 		*ret = json_incref(row.record);
 		image_row_release(&row);
@@ -326,7 +331,7 @@ static int get_image(struct cli *cli, const struct sandbox_options *o, const cha
 		return -1;
 	if (o->pull && strcmp(o->pull, "never") == 0)
 		return err_set(e, ERR_NOT_FOUND, "image error: image not cached: %s", image);
-	return image_pull(cli, image, o->insecure, false, o->quiet, ret, e);
+	return image_pull(cli, image, &ro, false, o->quiet, ret, e);
 }
 
 static int make_root_from_dir(struct cli *cli, const char *dir, const struct sandbox_row *row,

@@ -4,8 +4,8 @@
 
 #include "cli/start.c"
 
-int image_pull(struct cli *cli, const char *reference, bool insecure, bool force, bool quiet,
-	       json_t **ret, struct err *e)
+int image_pull(struct cli *cli, const char *reference, const struct registry_overrides *o,
+	       bool force, bool quiet, json_t **ret, struct err *e)
 {
 	return err_set(e, ERR_INTERNAL, "not in this test");
 }
@@ -18,6 +18,11 @@ int image_find(struct cli *cli, const char *reference, struct image_row *ret, st
 int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err *e)
 {
 	return err_set(e, ERR_INTERNAL, "not in this test");
+}
+
+int registry_ca_certs_check(const char *path, struct err *e)
+{
+	return 0;
 }
 
 int machine_choose(const char *wanted, bool quiet, enum machine_kind *ret, char **ret_qemu,
