@@ -225,4 +225,17 @@ def reference():
         yield str(i), text.encode()
 
 
-TARGETS = tar, layer_index, load, inflate, manifest, reference
+def challenge():
+    for i, text in enumerate(
+        (
+            'Bearer realm="https://a/token",service="b",scope="repository:x:pull"',
+            'Basic realm="x", Bearer realm="y" , service=z',
+            'Bearer realm="a\\"b", error="insufficient_scope"',
+            "Negotiate abc==, Bearer realm=token",
+            "Basic",
+        )
+    ):
+        yield str(i), text.encode()
+
+
+TARGETS = tar, layer_index, load, inflate, manifest, reference, challenge
