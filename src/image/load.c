@@ -273,6 +273,8 @@ static int take_layer(struct loader *l, struct archive *a, const char *path, siz
 	if (!in)
 		return -1;
 	r = feed_layer(l, a, in, &pl, promised, first, e);
+	if (r == 0 && promised)
+		progress_layer(l->items.progress, &pl, PROGRESS_UNPACKING, size);
 	if (r == 0) {
 		r = ingest_finish(in, promised ? path + strlen("blobs/") : path,
 				  promised ? &pl.digest : NULL, &result, e);

@@ -7,7 +7,8 @@
 /* What goes into a URL may not end or extend it. */
 static void check_escaped(const char *s)
 {
-	CHECK(strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/%=&") ==
+	CHECK(strspn(s,
+		     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/%=&") ==
 	      strlen(s));
 	for (const char *p = strchr(s, '%'); p; p = strchr(p + 1, '%'))
 		CHECK(strspn(p + 1, "0123456789ABCDEFabcdef") >= 2);

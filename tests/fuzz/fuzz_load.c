@@ -66,8 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
 	struct input in = {input, n};
 	uint8_t flags = take8(&in), *tar = exact_copy(in.p, in.n);
 	struct strv tags = {0};
-	struct load_options o = {
-		.tags = &tags, .os = "linux", .architecture = "amd64", .max_size = MIB};
+	struct load_options o = {.tags = &tags, .max_size = MIB};
 	int before = next_fd(), fd;
 	struct progress *progress = progress_new(-1);
 	struct err e = {0};
@@ -75,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
 	struct store s;
 
 	log_setup("fuzz", LOG_ERROR);
+	platform_set(&o.platform, "linux", "amd64", NULL);
 	if (flags & MEND)
 		mend_tar(tar, in.n);
 	if (flags & TAG)

@@ -14,10 +14,9 @@ static json_t *descriptor_json(const struct descriptor *d)
 	json_object_set_new(j, "size", json_integer((json_int_t)d->size));
 	if (d->media_type)
 		json_object_set_new(j, "mediaType", json_string(d->media_type));
-	if (d->os)
-		json_object_set_new(platform, "os", json_string(d->os));
-	if (d->architecture)
-		json_object_set_new(platform, "architecture", json_string(d->architecture));
+	json_object_set_new(platform, "os", json_string(d->platform.os));
+	json_object_set_new(platform, "architecture", json_string(d->platform.architecture));
+	json_object_set_new(platform, "variant", json_string(d->platform.variant));
 	json_object_set_new(j, "platform", platform);
 	return j;
 }
@@ -25,8 +24,10 @@ static json_t *descriptor_json(const struct descriptor *d)
 static void check_same(const struct descriptor *a, const struct descriptor *b)
 {
 	CHECK(digest_eq(&a->digest, &b->digest) && a->size == b->size);
-	CHECK(str_eq(a->media_type, b->media_type) && str_eq(a->os, b->os));
-	CHECK(str_eq(a->architecture, b->architecture));
+	CHECK(str_eq(a->media_type, b->media_type));
+	CHECK(strcmp(a->platform.os, b->platform.os) == 0);
+	CHECK(strcmp(a->platform.architecture, b->platform.architecture) == 0);
+	CHECK(strcmp(a->platform.variant, b->platform.variant) == 0);
 }
 
 /* Written again, it means the same. */
@@ -56,21 +57,21 @@ static void check_round_trip(const struct manifest *m)
 static void check_selection(const struct manifest *m)
 {
 	for (size_t i = 0; i <= m->n_items; i++) {
-		const char *os = i < m->n_items ? m->items[i].os : "linux";
-		const char *arch = i < m->n_items ? m->items[i].architecture : "amd64";
+		struct platform wanted;
 		const struct descriptor *d;
 		struct err e = {0};
 
-		if (!os || !arch)
-			continue;
-		d = manifest_select(m, os, arch, &e);
-		if (!d) {
-			CHECK(i == m->n_items && e.code == ERR_NOT_FOUND && e.msg[0]);
-			continue;
-		}
-		CHECK(d >= m->items && d < m->items + m->n_items);
-		CHECK((str_eq(d->os, os) && str_eq(d->architecture, arch)) ||
-		      (m->n_items == 1 && !d->os));
+		platform_set(&wanted, "linux", "amd64", NULL);
+		if (i < m->n_items)
+			wanted = m->items[i].platform;
+		d = manifest_select(m, &wanted, &e);
+		if (d)
+			CHECK(d >= m->items && d < m->items + m->n_items);
+		else
+			CHECK(e.code == ERR_NOT_FOUND && e.msg[0]);
+		/* What is asked for by its own name is found. */
+		if (i < m->n_items && *wanted.os && *wanted.architecture)
+			CHECK(d && platform_score(&wanted, &d->platform) > 0);
 	}
 }
 
@@ -85,6 +86,7 @@ static void check_manifest(const char *text, size_t n)
 		return;
 	}
 	CHECK(m.n_items <= MANIFEST_LAYERS_MAX && m.config.size <= MANIFEST_MAX);
+	CHECK(manifest_layers_size(&m) <= INT64_MAX);
 	for (size_t i = 0; i < m.n_items; i++)
 		CHECK(m.items[i].size <= INT64_MAX && (m.is_index || m.items[i].media_type));
 	check_round_trip(&m);

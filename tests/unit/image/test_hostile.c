@@ -613,11 +613,11 @@ static void test_sparse_document(void **state)
 	static const char *const maps[] = {"1\n0\n300\n", "1\n100000\n300\n",
 					   "2\n0\n1\n300000\n299\n"};
 	struct strv none = {0};
-	struct load_options o = {
-		.tags = &none, .os = "linux", .architecture = "amd64", .max_size = GIB};
+	struct load_options o = {.tags = &none, .max_size = GIB};
 	struct progress *p = progress_new(-1);
 	struct fixture *f = *state;
 
+	platform_host(&o.platform);
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
 		_cleanup_close_ int fd = memfd_create("archive", MFD_CLOEXEC);
 		char text[301];
