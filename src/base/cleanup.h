@@ -2,6 +2,8 @@
 /* Scope-bound cleanup and visible transfer of ownership. */
 #pragma once
 
+#include "base/util.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,14 +14,20 @@ static inline void cleanup_freep(void *p)
 	free(*(void **)p);
 }
 
+static inline void cleanup_secretp(char **s)
+{
+	secret_free(*s);
+}
+
 static inline void cleanup_closep(const int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
 }
 
-#define _cleanup_free_  _cleanup_(cleanup_freep)
-#define _cleanup_close_ _cleanup_(cleanup_closep)
+#define _cleanup_free_   _cleanup_(cleanup_freep)
+#define _cleanup_secret_ _cleanup_(cleanup_secretp)
+#define _cleanup_close_  _cleanup_(cleanup_closep)
 
 /* Takes the value out of an owning variable, which then owns nothing. */
 #define steal_ptr(pp)                       \

@@ -20,6 +20,7 @@
 	X(ERR_STATE, "state", 1)                     \
 	X(ERR_SYSTEM, "system", 1)                   \
 	X(ERR_NETWORK, "network", 1)                 \
+	X(ERR_UNREACHABLE, "unreachable", 1)         \
 	X(ERR_AUTH, "auth", 1)                       \
 	X(ERR_CORRUPT, "corrupt", 1)                 \
 	X(ERR_NO_SPACE, "no_space", 1)               \

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +73,24 @@ int spawn_wait(pid_t pid)
 		if (errno != EINTR)
 			return -errno;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+char *program_find(const char *name)
+{
+	const char *path = secure_getenv("PATH");
+
+	if (!path)
+		path = "/usr/local/bin:/usr/bin:/bin";
+	while (*path) {
+		size_t len = strcspn(path, ":");
+		char *candidate = xasprintf("%.*s/%s", (int)len, path, name);
+
+		if (len && access(candidate, X_OK) == 0)
+			return candidate;
+		free(candidate);
+		path += len + (path[len] == ':');
+	}
+	return NULL;
 }
 
 char *program_relative_path(const char *relative)

@@ -28,6 +28,9 @@ pid_t spawn_run(const struct spawn *s);
 /* Waits for a child. Returns its exit status, or 128 + signal, or -errno. */
 int spawn_wait(pid_t pid);
 
+/* The path of a program in PATH, owned; NULL when there is none. */
+char *program_find(const char *name);
+
 /*
  * Returns the path of a file that is installed beside the running program, owned:
  * `relative` is taken from the directory of the program's executable. NULL when /proc is missing.

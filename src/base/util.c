@@ -67,6 +67,13 @@ void strv_take(struct strv *sv, char *s)
 	sv->v[sv->n] = NULL;
 }
 
+void secret_free(char *s)
+{
+	if (s)
+		explicit_bzero(s, strlen(s));
+	free(s);
+}
+
 void strv_add(struct strv *sv, const char *s)
 {
 	strv_take(sv, xstrdup(s));

@@ -31,6 +31,9 @@ char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF_FORMAT(1, 2);
 char *xvasprintf(const char *fmt, va_list ap) PRINTF_FORMAT(1, 0);
 
+/* Overwrites a secret and frees it; NULL is fine. */
+void secret_free(char *s);
+
 /* A NULL-terminated vector of owned strings. A zeroed one is empty. */
 struct strv {
 	char **v;

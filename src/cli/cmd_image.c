@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cli/image_tool.h"
+#include "cli/password.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +17,9 @@
 struct pull_args {
 	bool force;
 	bool insecure;
+	char *ca_certs;
+	char *username;
+	bool password_stdin;
 	bool quiet;
 	char *platform;
 	char *progress;
@@ -26,6 +30,12 @@ static const struct opt pull_opts[] = {
 	 "Fetch layers again that are there already"},
 	{"insecure", 0, NULL, NULL, offsetof(struct pull_args, insecure),
 	 "Allow plain HTTP (always allowed for registries on this host)"},
+	{"ca-certs", 0, "FILE", opt_string, offsetof(struct pull_args, ca_certs),
+	 "Trust the authorities in this PEM file, too"},
+	{"username", 'u', "USER", opt_string, offsetof(struct pull_args, username),
+	 "Log in to the registry as this user, just for now"},
+	{"password-stdin", 0, NULL, NULL, offsetof(struct pull_args, password_stdin),
+	 "Read that user's password or token from standard input"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct pull_args, quiet), "Print no progress"},
 	{"platform", 0, "OS/ARCH", opt_string, offsetof(struct pull_args, platform),
 	 "Choose the image for another platform, e.g. linux/arm64"},
@@ -52,14 +62,28 @@ static int report(enum progress_mode mode, int r, json_t *images, const struct e
 int cmd_pull(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct pull_args *a = args;
+	_cleanup_secret_ char *password = NULL;
 	const char *reference = ops->args.v[0];
-	struct image_fetch f = {.insecure = a->insecure, .force = a->force, .quiet = a->quiet};
+	struct image_fetch f = {.registry = {.insecure = a->insecure,
+					     .ca_certs = a->ca_certs,
+					     .username = a->username},
+				.force = a->force,
+				.quiet = a->quiet};
 	json_t *images = NULL, *record;
 	int r = -1;
 
 	if (image_fetch_options(a->progress, true, a->platform, &f, e) < 0)
 		return -1;
-	if (check_reference(reference, e) == 0 && cli_open(cli, e) == 0)
+	if (check_reference(reference, e) < 0 || registry_ca_certs_check(a->ca_certs, e) < 0 ||
+	    registry_username_check(a->username, a->password_stdin, e) < 0)
+		return report(f.progress, -1, NULL, e);
+	if (a->username) {
+		password = password_read(a->password_stdin, e);
+		if (!password)
+			return report(f.progress, -1, NULL, e);
+		f.registry.password = password;
+	}
+	if (cli_open(cli, e) == 0)
 		r = image_pull(cli, reference, &f, &record, e);
 	if (r == 0) {
 		images = json_pack("[o]", image_record_summary(reference, record));

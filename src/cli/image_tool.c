@@ -168,10 +168,11 @@ static json_t *tool_result(struct tool_output *o, int status, const struct signa
 }
 
 /*
- * Runs msb-image with the arguments, which it takes over, and returns its result object. Of the
- * progress it takes over what shows it. A signal that is to end us does so when all is cleared up.
+ * Runs msb-image with the arguments, which it takes over, and returns its result object. It gets
+ * the descriptor, unless that is -1, as the value of the option. Of the progress it takes over what
+ * shows it. A signal that is to end us does so when all is cleared up.
  */
-static json_t *run_tool(struct strv *argv, struct progress *progress, const int *pass_fd,
+static json_t *run_tool(struct strv *argv, const char *fd_option, int fd, struct progress *progress,
 			struct err *e)
 {
 	_cleanup_free_ char *program = program_relative_path("../lib/msb-image");
@@ -193,10 +194,12 @@ static json_t *run_tool(struct strv *argv, struct progress *progress, const int 
 	buf_init(&o.result, RESULT_MAX);
 	buf_init(&o.lines, PROGRESS_MAX);
 	s.out = out_w;
+	if (fd >= 0) {
+		strv_add(argv, fd_option);
+		strv_take(argv, xasprintf("%d", spawn_pass_fd(&s, fd)));
+	}
 	strv_add(argv, "--progress-fd");
 	strv_take(argv, xasprintf("%d", spawn_pass_fd(&s, prog_w)));
-	if (pass_fd)
-		spawn_pass_fd(&s, *pass_fd);
 	s.argv = argv->v;
 	signals_take(&signals, progress);
 	signals.child = spawn_run(&s);
@@ -356,8 +359,6 @@ static void fetch_arguments(struct strv *argv, const struct image_fetch *f)
 		strv_add(argv, "--platform");
 		strv_add(argv, f->platform);
 	}
-	if (f->insecure)
-		strv_add(argv, "--insecure");
 	if (f->force)
 		strv_add(argv, "--force");
 }
@@ -365,7 +366,9 @@ static void fetch_arguments(struct strv *argv, const struct image_fetch *f)
 int image_pull(struct cli *cli, const char *reference, const struct image_fetch *f, json_t **ret,
 	       struct err *e)
 {
-	_cleanup_close_ int lock = lock_cache(cli, false, f->quiet, e);
+	_cleanup_close_ int registry_fd =
+		registry_settings_for_pull(&cli->home, reference, &f->registry, e);
+	_cleanup_close_ int lock = registry_fd < 0 ? -1 : lock_cache(cli, false, f->quiet, e);
 	uint64_t started = clock_mono_ns();
 	struct strv argv = {0};
 	json_t *result, *record;
@@ -376,7 +379,8 @@ int image_pull(struct cli *cli, const char *reference, const struct image_fetch 
 	tool_arguments(&argv, cli, "pull");
 	fetch_arguments(&argv, f);
 	strv_add(&argv, reference);
-	result = run_tool(&argv, progress_new(f->progress, PROGRESS_PULL, reference), NULL, e);
+	result = run_tool(&argv, "--registry-fd", registry_fd,
+			  progress_new(f->progress, PROGRESS_PULL, reference), e);
 	if (!result)
 		return err_wrap(e, "cannot pull '%s'", reference);
 	record = json_array_get(json_object_get(result, "images"), 0);
@@ -392,6 +396,23 @@ int image_pull(struct cli *cli, const char *reference, const struct image_fetch 
 	}
 	json_decref(result);
 	return r;
+}
+
+int image_check_login(struct cli *cli, const char *host, const struct registry_overrides *o,
+		      struct err *e)
+{
+	_cleanup_close_ int registry_fd = registry_settings_for_login(&cli->home, host, o, e);
+	struct strv argv = {0};
+	json_t *result;
+
+	if (registry_fd < 0)
+		return -1;
+	tool_arguments(&argv, cli, "check-login");
+	strv_add(&argv, host);
+	result = run_tool(&argv, "--registry-fd", registry_fd,
+			  progress_new(PROGRESS_NONE, PROGRESS_PULL, host), e);
+	json_decref(result);
+	return result ? 0 : -1;
 }
 
 int image_load(struct cli *cli, const char *file, const struct strv *tags,
@@ -412,7 +433,7 @@ int image_load(struct cli *cli, const char *file, const struct strv *tags,
 		strv_add(&argv, tags->v[i]);
 	}
 	strv_add(&argv, file);
-	result = run_tool(&argv, progress_new(f->progress, PROGRESS_LOAD, file), NULL, e);
+	result = run_tool(&argv, NULL, -1, progress_new(f->progress, PROGRESS_LOAD, file), e);
 	if (!result)
 		return -1;
 	*ret = json_incref(json_object_get(result, "images"));
@@ -474,13 +495,11 @@ int image_save(struct cli *cli, const struct strv *references, const char *forma
 			strv_release(&argv);
 			return err_sys(e, errno, "cannot write to standard output");
 		}
-		strv_add(&argv, "--archive-fd");
-		strv_take(&argv, xasprintf("%d", out));
 	}
 	strv_add(&argv, file);
 	progress = progress_new(quiet ? PROGRESS_NONE : PROGRESS_AUTO, PROGRESS_SAVE,
 				references->v[0]);
-	result = run_tool(&argv, progress, out >= 0 ? &out : NULL, e);
+	result = run_tool(&argv, "--archive-fd", out, progress, e);
 	json_decref(result);
 	return result ? 0 : -1;
 }
@@ -496,7 +515,7 @@ int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err
 	strv_add(&argv, "--out");
 	strv_add(&argv, out);
 	strv_add(&argv, dir);
-	result = run_tool(&argv, progress_new(PROGRESS_NONE, PROGRESS_LOAD, dir), NULL, e);
+	result = run_tool(&argv, NULL, -1, progress_new(PROGRESS_NONE, PROGRESS_LOAD, dir), e);
 	json_decref(result);
 	return result ? 0 : -1;
 }

@@ -4,12 +4,13 @@
 
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/registry_settings.h"
 #include "proto/message.h"
 
 /* How images are brought in. */
 struct image_fetch {
 	const char *platform; /* OS/ARCH[/VARIANT], checked; NULL: this machine's */
-	bool insecure;
+	struct registry_overrides registry;
 	bool force;
 	bool quiet; /* no success lines */
 	enum progress_mode progress;
@@ -34,6 +35,13 @@ int image_fetch_options(const char *progress, bool json_allowed, const char *pla
 /* Pulls a reference and records it; `ret` gets the image record, owned. */
 int image_pull(struct cli *cli, const char *reference, const struct image_fetch *f, json_t **ret,
 	       struct err *e);
+
+/*
+ * Shows a login, in the overrides, to a registry. ERR_AUTH when it is refused, ERR_UNREACHABLE
+ * when there is nobody to ask.
+ */
+int image_check_login(struct cli *cli, const char *host, const struct registry_overrides *o,
+		      struct err *e);
 
 /* Loads an archive ("-" is standard input) and records its images; `ret` is their array, owned. */
 int image_load(struct cli *cli, const char *file, const struct strv *tags,

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/machine.h"
 
-#include "base/cleanup.h"
+#include "base/process.h"
 #include "vmm/probe.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define QEMU_NAME "qemu-system-x86_64"
 
@@ -16,18 +18,7 @@ static char *find_qemu(void)
 
 	if (path && *path)
 		return access(path, X_OK) == 0 ? xstrdup(path) : NULL;
-	path = secure_getenv("PATH");
-	if (!path)
-		path = "/usr/local/bin:/usr/bin:/bin";
-	while (*path) {
-		size_t len = strcspn(path, ":");
-		_cleanup_free_ char *candidate = xasprintf("%.*s/" QEMU_NAME, (int)len, path);
-
-		if (len && access(candidate, X_OK) == 0)
-			return steal_ptr(&candidate);
-		path += len + (path[len] == ':');
-	}
-	return NULL;
+	return program_find(QEMU_NAME);
 }
 
 int machine_choose(const char *wanted, bool quiet, enum machine_kind *ret, char **ret_qemu,

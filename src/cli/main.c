@@ -77,6 +77,36 @@ static const struct command image_commands[] = {
 	{0},
 };
 
+static const struct command registry_commands[] = {
+	{
+		.name = "login",
+		.usage = "[OPTIONS] --username <USER> <HOST>",
+		.summary = "Store a login for a registry",
+		.details = "The password or token is asked for on the terminal, or read from "
+			   "standard input, and shown to the\n"
+			   "registry before it is stored. Docker Hub is docker.io.",
+		COMMAND(registry_login),
+		.min_args = 1,
+		.max_args = 1,
+	},
+	{
+		.name = "logout",
+		.usage = "[OPTIONS] <HOST>",
+		.summary = "Forget the login for a registry",
+		COMMAND(registry_logout),
+		.min_args = 1,
+		.max_args = 1,
+	},
+	{
+		.name = "ls",
+		.aliases = "list",
+		.usage = "[OPTIONS]",
+		.summary = "List the logins of msb's own",
+		COMMAND(registry_ls),
+	},
+	{0},
+};
+
 const struct command commands[] = {
 	{
 		.name = "run",
@@ -203,6 +233,14 @@ const struct command commands[] = {
 		.usage = "<COMMAND>",
 		.summary = "Work with images",
 		.subcommands = image_commands,
+	},
+	{
+		.name = "registry",
+		.aliases = "registries regs",
+		.group = "Images",
+		.usage = "<COMMAND>",
+		.summary = "Log in to registries",
+		.subcommands = registry_commands,
 	},
 	{0},
 };

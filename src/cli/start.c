@@ -47,6 +47,8 @@ const struct opt sandbox_opts[] = {
 	{"pull", 0, "WHEN", opt_string, FIELD(pull),
 	 "Pull the image: always, if-missing, never [default: if-missing]"},
 	{"insecure", 0, NULL, NULL, FIELD(insecure), "Allow plain HTTP when pulling"},
+	{"ca-certs", 0, "FILE", opt_string, FIELD(ca_certs),
+	 "Trust the authorities in this PEM file, too, when pulling"},
 	{"platform", 0, "OS/ARCH", opt_string, FIELD(platform),
 	 "Choose the image for this platform, e.g. linux/amd64/v3"},
 	{"progress", 0, "HOW", opt_string, FIELD(progress),
@@ -159,7 +161,8 @@ static int check_kernel(const char *path, struct err *e)
 /* How the options want an image to be brought in; checks their values. */
 static int fetch_options(const struct sandbox_options *o, struct image_fetch *ret, struct err *e)
 {
-	*ret = (struct image_fetch){.insecure = o->insecure, .quiet = o->quiet};
+	*ret = (struct image_fetch){.registry = {.insecure = o->insecure, .ca_certs = o->ca_certs},
+				    .quiet = o->quiet};
 	if (image_fetch_options(o->progress, false, o->platform, ret, e) < 0)
 		return -1;
 	return o->platform ? platform_check_runnable(o->platform, e) : 0;
@@ -201,7 +204,7 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 			       "invalid value '%s' for '--machine <KIND>': expected "
 			       "auto, kvm or qemu",
 			       o->machine);
-	if (fetch_options(o, &fetch, e) < 0)
+	if (registry_ca_certs_check(o->ca_certs, e) < 0 || fetch_options(o, &fetch, e) < 0)
 		return -1;
 	if (o->kernel && check_kernel(o->kernel, e) < 0)
 		return -1;

@@ -32,6 +32,7 @@ struct sandbox_options {
 	char *kernel;
 	char *log_level;
 	bool insecure;
+	char *ca_certs;
 	bool quiet;
 };
 

@@ -2,9 +2,9 @@
 /*
  * msb-image: everything about images that needs a network, an archive or a hash; started by msb.
  *
- *	msb-image pull --home DIR [--insecure] [--platform OS/ARCH[/VARIANT]] [--force] [--max-size
- *BYTES]
- *	               [--auth-fd N] [--progress-fd N] REFERENCE
+ *	msb-image pull --home DIR [--registry-fd N] [--platform OS/ARCH[/VARIANT]] [--force]
+ *	               [--max-size BYTES] [--progress-fd N] REFERENCE
+ *	msb-image check-login --home DIR --registry-fd N HOST
  *	msb-image load --home DIR [--tag REFERENCE]... [--platform OS/ARCH[/VARIANT]]
  *	               [--max-size BYTES] [--progress-fd N] FILE|-
  *	msb-image save --home DIR [--format docker|oci] [--progress-fd N] [--archive-fd N]
@@ -12,8 +12,10 @@
  *	msb-image from-dir --home DIR --out FILE [--owner root] PATH
  *	msb-image verify --home DIR MANIFEST_DIGEST
  *
- * Progress goes to a descriptor as described in progress.h. --auth-fd gives "user:password" for
- * the registry. "-" of `save` is the descriptor of --archive-fd. On standard output one JSON object
+ * Progress goes to a descriptor as described in progress.h. --registry-fd gives the document of
+ * endpoint.h, which says where the image comes from; no configuration is read here. "-" of `save`
+ * is the descriptor of --archive-fd. With MSB_DEBUG in the environment it tells on standard error
+ * what it tries. On standard output one JSON object
  *comes:
  *
  *	{"ok":true,"images":[RECORD,…]}     or     {"ok":false,"error":{"code","message","hint"}}
@@ -28,12 +30,14 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "image/endpoint.h"
 #include "image/load.h"
 #include "image/from_dir.h"
 #include "image/http.h"
 #include "image/image.h"
 #include "image/ingest.h"
 #include "image/pull.h"
+#include "image/registry.h"
 #include "image/save.h"
 
 #include <errno.h>
@@ -44,7 +48,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AUTH_MAX 16384
+#define ENDPOINTS_LEN_MAX (1 * MIB)
 
 struct options {
 	const char *home, *out, *operand;
@@ -52,18 +56,17 @@ struct options {
 	struct strv tags;
 	struct save_image *images;
 	size_t n_images;
-	bool insecure, force, owner_root, platform_given, oci;
-	int progress_fd, auth_fd, archive_fd;
+	bool force, owner_root, platform_given, oci;
+	int progress_fd, registry_fd, archive_fd;
 	uint64_t max_size;
 };
 
 enum option_id {
 	OPT_HOME = 1,
-	OPT_INSECURE,
 	OPT_PLATFORM,
 	OPT_FORCE,
 	OPT_PROGRESS_FD,
-	OPT_AUTH_FD,
+	OPT_REGISTRY_FD,
 	OPT_MAX_SIZE,
 	OPT_TAG,
 	OPT_OUT,
@@ -75,11 +78,10 @@ enum option_id {
 
 static const struct option long_options[] = {
 	{"home", required_argument, NULL, OPT_HOME},
-	{"insecure", no_argument, NULL, OPT_INSECURE},
 	{"platform", required_argument, NULL, OPT_PLATFORM},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"progress-fd", required_argument, NULL, OPT_PROGRESS_FD},
-	{"auth-fd", required_argument, NULL, OPT_AUTH_FD},
+	{"registry-fd", required_argument, NULL, OPT_REGISTRY_FD},
 	{"max-size", required_argument, NULL, OPT_MAX_SIZE},
 	{"tag", required_argument, NULL, OPT_TAG},
 	{"out", required_argument, NULL, OPT_OUT},
@@ -129,9 +131,6 @@ static int take_option(struct options *o, int id, const char *arg, struct err *e
 	case OPT_HOME:
 		o->home = arg;
 		return 0;
-	case OPT_INSECURE:
-		o->insecure = true;
-		return 0;
 	case OPT_PLATFORM:
 		o->platform_given = true;
 		return platform_parse(arg, &o->platform, e);
@@ -142,8 +141,8 @@ static int take_option(struct options *o, int id, const char *arg, struct err *e
 		if (parse_fd(arg, &o->progress_fd) < 0)
 			return err_set(e, ERR_USAGE, "bad descriptor '%s'", arg);
 		return 0;
-	case OPT_AUTH_FD:
-		if (parse_fd(arg, &o->auth_fd) < 0)
+	case OPT_REGISTRY_FD:
+		if (parse_fd(arg, &o->registry_fd) < 0)
 			return err_set(e, ERR_USAGE, "bad descriptor '%s'", arg);
 		return 0;
 	case OPT_MAX_SIZE:
@@ -195,45 +194,65 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
 
 /* --- commands ------------------------------------------------------------------------------ */
 
-static int read_auth(int fd, char **ret, struct err *e)
+static int read_endpoints(int fd, struct endpoints *ret, struct err *e)
 {
-	_cleanup_free_ char *text = xcalloc(1, AUTH_MAX + 1);
-	ssize_t n = fd < 0 ? 0 : read_full(fd, text, AUTH_MAX);
+	char *text = xcalloc(1, ENDPOINTS_LEN_MAX);
+	ssize_t n = read_full(fd, text, ENDPOINTS_LEN_MAX);
+	int r;
 
-	*ret = NULL;
-	if (fd < 0)
-		return 0;
 	if (n < 0)
-		return err_sys(e, (int)-n, "cannot read the credentials");
-	text[strcspn(text, "\r\n")] = '\0';
-	if (!strchr(text, ':'))
-		return err_set(e, ERR_USAGE, "the credentials are not user:password");
-	*ret = steal_ptr(&text);
-	return 0;
+		r = err_sys(e, (int)-n, "cannot read the list of registries");
+	else
+		r = endpoints_parse(text, (size_t)n, ret, e);
+	explicit_bzero(text, ENDPOINTS_LEN_MAX);
+	free(text);
+	return r;
 }
 
 static json_t *cmd_pull(struct options *o, struct store *s, struct progress *p, struct err *e)
 {
-	_cleanup_free_ char *auth = NULL;
+	struct endpoints endpoints = {0};
 	struct pull_options po = {
 		.reference = o->operand,
 		.platform = o->platform,
-		.insecure = o->insecure,
 		.force = o->force,
 		.max_size = o->max_size,
 	};
 	json_t *images = json_array(), *record;
 
-	if (read_auth(o->auth_fd, &auth, e) < 0 || http_global_init(e) < 0)
-		return json_decref(images), NULL;
-	po.userpwd = auth;
-	record = pull_image(s, &po, p, e);
-	if (auth)
-		explicit_bzero(auth, strlen(auth));
+	if (o->registry_fd >= 0) {
+		if (read_endpoints(o->registry_fd, &endpoints, e) < 0)
+			return json_decref(images), NULL;
+		po.endpoints = &endpoints;
+	}
+	record = http_global_init(e) < 0 ? NULL : pull_image(s, &po, p, e);
+	endpoints_release(&endpoints);
 	if (!record)
 		return json_decref(images), NULL;
 	json_array_append_new(images, record);
 	return images;
+}
+
+static json_t *cmd_check_login(const struct options *o, struct err *e)
+{
+	struct endpoints endpoints;
+	struct registry *registry;
+	struct http *h;
+	int r;
+
+	if (o->registry_fd < 0) {
+		err_set(e, ERR_USAGE, "--registry-fd is missing");
+		return NULL;
+	}
+	if (read_endpoints(o->registry_fd, &endpoints, e) < 0)
+		return NULL;
+	registry = registry_new(&endpoints, NULL, NULL);
+	h = http_global_init(e) < 0 ? NULL : http_new(e);
+	r = h ? registry_check_login(registry, h, e) : -1;
+	http_free(h);
+	registry_free(registry);
+	endpoints_release(&endpoints);
+	return r < 0 ? NULL : json_array();
 }
 
 static json_t *cmd_load(struct options *o, struct store *s, struct progress *p, struct err *e)
@@ -310,6 +329,18 @@ static json_t *cmd_verify(struct options *o, struct store *s, struct err *e)
 	return images;
 }
 
+/* Whether `command` is one that needs no store; then *ret is its result. */
+static bool run_without_store(const char *command, struct options *o, json_t **ret, struct err *e)
+{
+	if (str_eq(command, "from-dir"))
+		*ret = cmd_from_dir(o, e);
+	else if (str_eq(command, "check-login"))
+		*ret = cmd_check_login(o, e);
+	else
+		return false;
+	return true;
+}
+
 static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -318,14 +349,15 @@ static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 	struct store s;
 
 	if (!str_eq(command, "pull") && !str_eq(command, "load") && !str_eq(command, "save") &&
-	    !str_eq(command, "from-dir") && !str_eq(command, "verify")) {
+	    !str_eq(command, "from-dir") && !str_eq(command, "verify") &&
+	    !str_eq(command, "check-login")) {
 		err_set(e, ERR_USAGE, "unknown command '%s'", command);
 		return NULL;
 	}
 	if (parse_options(o, argc - 1, argv + 1, e) < 0)
 		return NULL;
-	if (str_eq(command, "from-dir"))
-		return cmd_from_dir(o, e);
+	if (run_without_store(command, o, &images, e))
+		return images;
 	if (store_open(&s, o->home, e) < 0)
 		return NULL;
 	p = progress_new(o->progress_fd);
@@ -385,7 +417,7 @@ int main(int argc, char **argv)
 	struct options o = {
 		.operand = "",
 		.progress_fd = -1,
-		.auth_fd = -1,
+		.registry_fd = -1,
 		.archive_fd = -1,
 		.max_size = INGEST_MAX_SIZE_DEFAULT,
 	};
@@ -395,7 +427,7 @@ int main(int argc, char **argv)
 	int status;
 
 	platform_host(&o.platform);
-	log_setup("msb-image", LOG_WARN);
+	log_setup("msb-image", secure_getenv("MSB_DEBUG") ? LOG_DEBUG : LOG_WARN);
 	/* A reader of progress that goes away must not end a pull. */
 	sigaction(SIGPIPE, &ignore, NULL);
 	images = run(argc, argv, &o, &e);

@@ -14,9 +14,11 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "image/hash.h"
 #include "image/image.h"
 #include "image/ingest.h"
+#include "image/reference.h"
 #include "image/registry.h"
 
 #include <pthread.h>
@@ -107,6 +109,19 @@ static int resolve_platform(struct pull *p, struct http *h, struct digest *d, ch
 
 /* --- the config blob ----------------------------------------------------------------------- */
 
+/*
+ * Whether content that does not have its digest is worth another try: a mirror gave it, and no
+ * mirror is asked any more.
+ */
+static bool mirror_was_wrong(struct pull *p, bool mirrored, const struct err *e)
+{
+	if (!mirrored || e->code != ERR_CORRUPT)
+		return false;
+	log_warn("a mirror gave wrong content: %s", e->msg);
+	registry_drop_mirrors(p->registry);
+	return true;
+}
+
 static bool append_body(void *ctx, const void *data, size_t n)
 {
 	return buf_append(ctx, data, n) == 0;
@@ -119,6 +134,7 @@ static int get_config(struct pull *p, struct http *h, const char *manifest, size
 	struct digest found, want;
 	struct buf body;
 	uint64_t size;
+	bool mirrored;
 	int r;
 
 	if (manifest_parse(manifest, manifest_len, &m, e) < 0)
@@ -129,11 +145,13 @@ static int get_config(struct pull *p, struct http *h, const char *manifest, size
 	if (store_get_blob(p->store, &want, ret, ret_len, NULL) == 0)
 		return 0;
 	buf_init(&body, (size_t)size);
-	r = registry_blob(p->registry, h, &want, append_body, &body, e);
-	hash_bytes(buf_data(&body), buf_len(&body), &found);
-	/* Too many bytes end the transfer; they are as wrong as others. */
-	if ((r < 0 && e->code == ERR_CANCELLED) || (r == 0 && !digest_eq(&found, &want)))
-		r = err_set(e, ERR_CORRUPT, "the image's config does not match its digest");
+	do {
+		buf_consume(&body, buf_len(&body));
+		r = registry_blob(p->registry, h, &want, size, append_body, &body, &mirrored, e);
+		hash_bytes(buf_data(&body), buf_len(&body), &found);
+		if (r == 0 && !digest_eq(&found, &want))
+			r = err_set(e, ERR_CORRUPT, "the image's config does not match its digest");
+	} while (r < 0 && mirror_was_wrong(p, mirrored, e));
 	if (r == 0)
 		r = store_put_blob(p->store, &want, buf_data(&body), buf_len(&body), e);
 	if (r == 0) {
@@ -151,7 +169,7 @@ struct layer_transfer {
 	struct ingest *ingest;
 	struct progress_layer progress;
 	uint64_t received;
-	bool too_large;
+	bool mirrored; /* a mirror had part in it */
 };
 
 static bool layer_body(void *ctx, const void *data, size_t n)
@@ -159,10 +177,6 @@ static bool layer_body(void *ctx, const void *data, size_t n)
 	struct layer_transfer *t = ctx;
 
 	t->received += n;
-	if (t->received > t->progress.total) {
-		t->too_large = true;
-		return false;
-	}
 	progress_layer(t->pull->progress, &t->progress, PROGRESS_DOWNLOADING, t->received);
 	return ingest_write(t->ingest, data, n);
 }
@@ -193,13 +207,12 @@ static int transfer_layer(struct pull *p, struct http *h, struct layer_transfer 
 	t->ingest = ingest_start(p->store, p->o->max_size, e);
 	if (!t->ingest)
 		return -1;
-	r = registry_blob(p->registry, h, &d->digest, layer_body, t, e);
+	t->received = 0;
+	r = registry_blob(p->registry, h, &d->digest, d->size, layer_body, t, &t->mirrored, e);
 	if (r == 0)
 		progress_layer(p->progress, &t->progress, PROGRESS_UNPACKING, t->received);
 	digest_format(&d->digest, name);
-	if (t->too_large)
-		r = err_set(e, ERR_CORRUPT, "layer %s is larger than the manifest says", name);
-	else if (r == 0 || (e->code == ERR_CANCELLED && !atomic_load(&p->cancel)))
+	if (r == 0 || (e->code == ERR_CANCELLED && !atomic_load(&p->cancel)))
 		/* When the ingest ended the transfer, it knows why. */
 		r = finish_layer(t->ingest, d, diff_id, e);
 	else if (e->code != ERR_CANCELLED)
@@ -222,8 +235,11 @@ static int pull_layer(struct pull *p, struct http *h, size_t i, struct err *e)
 			return -1;
 		/* Another process may have brought it while we waited. */
 		there = !p->o->force && image_layer_present(p->store, diff_id);
-		if (!there)
-			r = transfer_layer(p, h, &t, d, diff_id, e);
+		if (!there) {
+			do
+				r = transfer_layer(p, h, &t, d, diff_id, e);
+			while (r < 0 && mirror_was_wrong(p, t.mirrored, e));
+		}
 		store_unlock(p->store, STORE_LAYER_INDEX, diff_id, lock);
 	}
 	if (r == 0)
@@ -371,8 +387,7 @@ json_t *pull_image(struct store *s, const struct pull_options *o, struct progres
 		   struct err *e)
 {
 	struct pull p = {.store = s, .o = o, .progress = progress};
-	struct registry_options ro = {
-		.insecure = o->insecure, .userpwd = o->userpwd, .cancel = &p.cancel};
+	struct endpoints plain = {0};
 	struct reference ref;
 	json_t *record;
 
@@ -380,9 +395,12 @@ json_t *pull_image(struct store *s, const struct pull_options *o, struct progres
 		return NULL;
 	progress_stage(progress, PROGRESS_RESOLVE);
 	pthread_mutex_init(&p.mutex, NULL);
-	p.registry = registry_new(&ref, &ro);
+	if (!o->endpoints)
+		endpoints_default(ref.host, &plain);
+	p.registry = registry_new(o->endpoints ? o->endpoints : &plain, ref.path, &p.cancel);
 	record = pull_reference(&p, &ref, e);
 	registry_free(p.registry);
+	endpoints_release(&plain);
 	pthread_mutex_destroy(&p.mutex);
 	reference_release(&ref);
 	return record;

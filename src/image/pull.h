@@ -2,6 +2,7 @@
 /* Brings an image from a registry into the store. */
 #pragma once
 
+#include "image/endpoint.h"
 #include "image/platform.h"
 #include "image/progress.h"
 #include "image/store.h"
@@ -11,8 +12,7 @@
 struct pull_options {
 	const char *reference; /* as typed */
 	struct platform platform;
-	const char *userpwd; /* "user:password", or NULL */
-	bool insecure;
+	const struct endpoints *endpoints; /* NULL: only the registry that the reference names */
 	bool force; /* fetch layers and make metadata even if they are there */
 	uint64_t max_size;
 };

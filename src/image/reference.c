@@ -139,6 +139,12 @@ static bool first_part_is_host(const char *name, size_t n)
 	       (n == strlen("localhost") && memcmp(name, "localhost", n) == 0);
 }
 
+static bool is_default_host(const char *host)
+{
+	return str_eq(host, REFERENCE_DEFAULT_HOST) || str_eq(host, "index.docker.io") ||
+	       str_eq(host, "registry-1.docker.io");
+}
+
 /* Takes "host/path" or "path" apart. */
 static void split_name(const char *name, char **ret_host, char **ret_path)
 {
@@ -152,7 +158,7 @@ static void split_name(const char *name, char **ret_host, char **ret_path)
 		*ret_host = xstrdup(REFERENCE_DEFAULT_HOST);
 		*ret_path = xstrdup(name);
 	}
-	if (str_eq(*ret_host, "index.docker.io") || str_eq(*ret_host, "registry-1.docker.io")) {
+	if (is_default_host(*ret_host)) {
 		free(*ret_host);
 		*ret_host = xstrdup(REFERENCE_DEFAULT_HOST);
 	}
@@ -235,6 +241,22 @@ char *reference_format(const struct reference *r)
 		digest_format(&r->digest, digest);
 	return xasprintf("%s/%s%s%s%s%s", r->host, r->path, r->tag ? ":" : "", r->tag ? r->tag : "",
 			 r->has_digest ? "@" : "", digest);
+}
+
+char *reference_host_canonical(const char *host)
+{
+	char *name;
+
+	if (strlen(host) > NAME_MAX_LEN || check_host(host))
+		return NULL;
+	name = xstrdup(host);
+	for (char *p = name; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p - 'A' + 'a');
+	if (!is_default_host(name))
+		return name;
+	free(name);
+	return xstrdup(REFERENCE_DEFAULT_HOST);
 }
 
 bool reference_host_is_loopback(const char *host)

@@ -28,5 +28,11 @@ void reference_release(struct reference *r);
 /* The canonical text with every part spelt out, owned. */
 char *reference_format(const struct reference *r);
 
+/*
+ * A registry's name "HOST[:PORT]" in the one spelling by which it is looked up: lower case, and
+ * docker.io for all names of that one. Owned; NULL when it is no such name.
+ */
+char *reference_host_canonical(const char *host);
+
 /* Whether a host, with or without port, can only be this machine: plain HTTP is fine there. */
 bool reference_host_is_loopback(const char *host);

@@ -2,205 +2,44 @@
 #include "image/registry.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "image/hash.h"
 #include "image/manifest.h"
+#include "image/site.h"
 
-#include <pthread.h>
 #include <string.h>
-#include <strings.h>
-#include <time.h>
 
-#include <jansson.h>
-
-#define TRIES       5
-#define BACKOFF_MS  250
-#define WAIT_MAX_MS 30000
+#define TRIES 5
+/* There is somebody else to ask. */
+#define MIRROR_TRIES 2
 
 #define ACCEPT_MANIFEST                                                           \
 	"Accept: " MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_LIST \
 	", " MEDIA_DOCKER_SCHEMA2
 
 struct registry {
-	char *host;   /* as in the reference */
-	char *server; /* where its API is */
-	char *repo;
-	char *userpwd;
-	bool loopback;
-	bool plain_allowed;
-	atomic_bool *cancel;
-
-	pthread_mutex_t mutex; /* for what follows */
-	bool plain;
-	bool basic; /* the registry wants the credentials themselves */
-	char *token;
+	char *repository;
+	struct site *sites; /* the registry itself is the last */
+	size_t n;
 };
 
-/* --- challenges ---------------------------------------------------------------------------- */
+/* Judges a document of a site; what is refused is then asked of the next one. */
+struct document {
+	const struct digest *want; /* or NULL */
+	struct digest digest;      /* of what came */
+};
 
-/* A parameter such as realm="…" of a challenge, owned, or NULL. */
-static char *challenge_param(const char *challenge, const char *name)
-{
-	size_t len = strlen(name);
-	const char *p = challenge + strcspn(challenge, " ");
-
-	while (*p) {
-		size_t n;
-		bool found;
-
-		p += strspn(p, " ,\t");
-		n = strcspn(p, "=");
-		if (p[n] != '=')
-			return NULL;
-		found = n == len && strncasecmp(p, name, len) == 0;
-		p += n + 1;
-		if (*p == '"') {
-			n = strcspn(++p, "\"");
-			if (p[n] != '"')
-				return NULL;
-			if (found)
-				return xstrndup(p, n);
-			p += n + 1;
-		} else {
-			n = strcspn(p, ", \t");
-			if (found)
-				return xstrndup(p, n);
-			p += n;
-		}
-	}
-	return NULL;
-}
-
-/* "prefix" + the text with everything but unreserved characters escaped, owned. */
-static char *append_escaped(const char *prefix, const char *s)
-{
-	char *out = xmalloc(strlen(prefix) + 3 * strlen(s) + 1), *p = stpcpy(out, prefix);
-
-	for (; *s; s++) {
-		static const char hex[] = "0123456789ABCDEF";
-		unsigned char c = (unsigned char)*s;
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    strchr("-._~:/", c)) {
-			*p++ = (char)c;
-		} else {
-			*p++ = '%';
-			*p++ = hex[c >> 4];
-			*p++ = hex[c & 15];
-		}
-	}
-	*p = '\0';
-	return out;
-}
-
-static char *token_url(const struct registry *r, const char *challenge, struct err *e)
-{
-	_cleanup_free_ char *realm = challenge_param(challenge, "realm");
-	_cleanup_free_ char *service = challenge_param(challenge, "service");
-	_cleanup_free_ char *scope = challenge_param(challenge, "scope");
-	_cleanup_free_ char *service_arg = NULL, *scope_arg = NULL;
-
-	if (!realm || !(str_starts_with(realm, "https://") ||
-			(r->plain_allowed && str_starts_with(realm, "http://")))) {
-		err_set(e, ERR_AUTH, "'%s' asks for a login in a way that is not supported",
-			r->host);
-		return NULL;
-	}
-	if (!scope)
-		scope = xasprintf("repository:%s:pull", r->repo);
-	service_arg = service ? append_escaped("service=", service) : xstrdup("");
-	scope_arg = append_escaped("scope=", scope);
-	return xasprintf("%s%c%s%s%s", realm, strchr(realm, '?') ? '&' : '?', service_arg,
-			 service ? "&" : "", scope_arg);
-}
-
-static char *parse_token(const struct http_response *rs)
-{
-	json_t *root = json_loadb(rs->body, rs->body_len, 0, NULL);
-	const char *token = json_string_value(json_object_get(root, "token"));
-	char *copy;
-
-	if (!token)
-		token = json_string_value(json_object_get(root, "access_token"));
-	/* It becomes part of a header: nothing that could end the line. */
-	copy = token && *token && !strpbrk(token, "\r\n") ? xstrdup(token) : NULL;
-	json_decref(root);
-	return copy;
-}
-
-static int denied(const struct registry *r, struct err *e)
-{
-	err_set(e, ERR_AUTH, "'%s' denies access to '%s'", r->host, r->repo);
-	return err_hint(e, r->userpwd ? "the image may not exist, or the login may not see it"
-				      : "the image may not exist, or may need a login");
-}
-
-/* Gets a token for a Bearer challenge. The mutex is held: one token serves all threads. */
-static int fetch_token(struct registry *r, struct http *h, const char *challenge, struct err *e)
-{
-	_cleanup_free_ char *url = token_url(r, challenge, e);
-	struct http_request rq = {
-		.url = url,
-		.userpwd = r->userpwd,
-		.plain_allowed = r->plain_allowed,
-		.direct = r->loopback,
-		.cancel = r->cancel,
-	};
-	struct http_response rs;
-	int ret;
-
-	if (!url)
-		return -1;
-	ret = http_perform(h, &rq, &rs, e);
-	if (ret == 0 && (rs.status == 401 || rs.status == 403)) {
-		ret = denied(r, e);
-	} else if (ret == 0) {
-		free(r->token);
-		r->token = rs.status == 200 ? parse_token(&rs) : NULL;
-		if (!r->token)
-			ret = err_set(e, ERR_AUTH, "'%s' gives no access token (status %ld)",
-				      r->host, rs.status);
-	}
-	http_response_release(&rs);
-	return ret;
-}
-
-/* Answers a 401. `used` is the token that was refused, or NULL. 0 when it is worth a new try. */
-static int authenticate(struct registry *r, struct http *h, const char *challenge, const char *used,
-			bool used_basic, struct err *e)
-{
-	int ret = 0;
-
-	pthread_mutex_lock(&r->mutex);
-	if (r->token && !str_eq(used, r->token))
-		; /* another thread was quicker */
-	else if (challenge && strncasecmp(challenge, "Bearer ", 7) == 0)
-		ret = fetch_token(r, h, challenge, e);
-	else if (challenge && strncasecmp(challenge, "Basic", 5) == 0 && r->userpwd && !used_basic)
-		r->basic = true;
-	else
-		ret = denied(r, e);
-	pthread_mutex_unlock(&r->mutex);
-	return ret;
-}
-
-/* --- requests ------------------------------------------------------------------------------ */
-
-struct registry *registry_new(const struct reference *ref, const struct registry_options *o)
+struct registry *registry_new(const struct endpoints *es, const char *repository,
+			      atomic_bool *cancel)
 {
 	struct registry *r = xcalloc(1, sizeof(*r));
 
-	r->host = xstrdup(ref->host);
-	r->server = xstrdup(str_eq(ref->host, REFERENCE_DEFAULT_HOST) ? "registry-1.docker.io"
-								      : ref->host);
-	r->repo = xstrdup(ref->path);
-	r->userpwd = o->userpwd ? xstrdup(o->userpwd) : NULL;
-	r->loopback = reference_host_is_loopback(ref->host);
-	r->plain_allowed = r->loopback || o->insecure;
-	r->plain = r->plain_allowed;
-	r->cancel = o->cancel;
-	pthread_mutex_init(&r->mutex, NULL);
+	r->repository = repository ? xstrdup(repository) : NULL;
+	r->sites = xcalloc(es->n, sizeof(*r->sites));
+	r->n = es->n;
+	for (size_t i = 0; i < r->n; i++)
+		site_init(&r->sites[i], &es->items[i], r->repository,
+			  i + 1 < r->n ? MIRROR_TRIES : TRIES, cancel);
 	return r;
 }
 
@@ -208,166 +47,104 @@ struct registry *registry_free(struct registry *r)
 {
 	if (!r)
 		return NULL;
-	if (r->userpwd)
-		explicit_bzero(r->userpwd, strlen(r->userpwd));
-	pthread_mutex_destroy(&r->mutex);
-	free(r->host);
-	free(r->server);
-	free(r->repo);
-	free(r->userpwd);
-	free(r->token);
+	for (size_t i = 0; i < r->n; i++)
+		site_release(&r->sites[i]);
+	free(r->sites);
+	free(r->repository);
 	free(r);
 	return NULL;
 }
 
-/* The message that a registry puts into the body of a failure, owned; "" when there is none. */
-static char *server_message(const struct http_response *rs)
+static const char *server_of(const struct site *s)
 {
-	json_t *root = rs->body ? json_loadb(rs->body, rs->body_len, 0, NULL) : NULL;
-	json_t *first = json_array_get(json_object_get(root, "errors"), 0);
-	const char *s = json_string_value(json_object_get(first, "message"));
-	char *out = s ? xasprintf(": %.200s", s) : xstrdup("");
-
-	json_decref(root);
-	for (char *p = out; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = ' ';
-	return out;
+	return s->endpoint->server;
 }
 
-static int status_failed(const struct registry *r, const char *what, struct http_response *rs,
-			 struct err *e)
-{
-	_cleanup_free_ char *said = server_message(rs);
+/* --- asking one after the other ------------------------------------------------------------ */
 
-	if (rs->status == 401 || rs->status == 403)
-		return denied(r, e);
-	if (rs->status == 404) {
-		err_set(e, ERR_NOT_FOUND, "'%s' has no %s in '%s'%s", r->host, what, r->repo, said);
-		return err_hint(e, "check the name and the tag");
-	}
-	if (rs->status == 429) {
-		rs->transient = true;
-		err_set(e, ERR_NETWORK, "'%s' refuses more requests for now%s", r->host, said);
-		return err_hint(e, "wait a while; a login may raise the limit");
-	}
-	rs->transient = rs->status >= 500 || rs->status == 408;
-	return err_set(e, ERR_NETWORK, "'%s' answered with status %ld for %s%s", r->host,
-		       rs->status, what, said);
+/* A mirror did not give what it was asked for. */
+static void mirror_failed(struct site *s, const struct site_request *q, const struct err *why)
+{
+	/* One that lacks a blob may have others; all else would only happen again. */
+	if (!q->blob || why->code != ERR_NOT_FOUND)
+		atomic_store(&s->off, true);
+	if (why->code == ERR_CORRUPT)
+		log_warn("mirror '%s': %s", server_of(s), why->msg);
+	else
+		log_debug("mirror '%s': %s", server_of(s), why->msg);
 }
 
-/* Sleeps in small steps, so that a cancellation is noticed. */
-static void wait_ms(const struct registry *r, uint64_t ms)
+/* Adds to an error of the registry itself what happened before. */
+static void mention_mirror(const char *mirror, const struct err *why, struct err *e)
 {
-	uint64_t end = clock_mono_ns() + ms * NSEC_PER_MSEC;
+	char hint[sizeof(e->hint)];
 
-	while (clock_mono_ns() < end && !(r->cancel && atomic_load(r->cancel))) {
-		struct timespec ts = {.tv_nsec = 20 * NSEC_PER_MSEC};
-
-		nanosleep(&ts, NULL);
-	}
+	memcpy(hint, e->hint, sizeof(hint));
+	err_set(e, e->code, "%s (before that, the mirror '%s': %s)", e->msg, mirror, why->msg);
+	memcpy(e->hint, hint, sizeof(hint));
 }
 
-struct attempt {
-	char *token;
-	bool plain, basic;
-};
-
-static struct attempt attempt_begin(struct registry *r)
+static int check_document(const struct site *s, const struct site_request *q, struct document *doc,
+			  const struct http_response *rs, struct err *e)
 {
-	struct attempt a;
-
-	pthread_mutex_lock(&r->mutex);
-	a.plain = r->plain;
-	a.basic = r->basic;
-	a.token = r->token ? xstrdup(r->token) : NULL;
-	pthread_mutex_unlock(&r->mutex);
-	return a;
+	if (q->head)
+		return 0;
+	hash_bytes(rs->body, rs->body_len, &doc->digest);
+	if (doc->want && !digest_eq(doc->want, &doc->digest))
+		return err_set(e, ERR_CORRUPT, "%s of '%s' does not match its digest", q->what,
+			       server_of(s));
+	if (!rs->body_len || rs->body[strspn(rs->body, " \t\r\n")] != '{')
+		return err_set(e, ERR_NETWORK, "'%s' did not answer like an image registry",
+			       server_of(s));
+	return 0;
 }
 
-/* A registry on this machine may speak TLS nevertheless. */
-static bool switch_to_tls(struct registry *r, const struct attempt *a,
-			  const struct http_response *rs)
+/* As site_request, of the first site that has it. `doc` is NULL for a blob. */
+static int request(struct registry *r, struct http *h, const struct site_request *q,
+		   struct document *doc, struct http_response *rs, struct err *e)
 {
-	/* Servers say so in their own words, but all name what they expect. */
-	bool wrong = rs->not_tls || (rs->status == 400 && rs->body &&
-				     (strcasestr(rs->body, "https") || strstr(rs->body, "SSL")));
+	const char *mirror = NULL;
+	struct err why = {0};
 
-	if (!a->plain || !wrong)
-		return false;
-	pthread_mutex_lock(&r->mutex);
-	r->plain = false;
-	pthread_mutex_unlock(&r->mutex);
-	return true;
-}
-
-/*
- * Performs a request on a path of the repository until it gives 200 or 206, or fails for good.
- * `rq` comes with what is special about it; `restart` is called before each try. Returns 1 for a
- * HEAD answered by 400: only the body of a GET tells what that means.
- */
-static int request(struct registry *r, struct http *h, const char *path, const char *what,
-		   struct http_request *rq, void (*restart)(struct http_request *rq),
-		   struct http_response *rs, struct err *e)
-{
-	int logins = 0, tries = 0;
-
-	for (;;) {
-		struct attempt a = attempt_begin(r);
-		_cleanup_free_ char *token = a.token;
-		_cleanup_free_ char *url = xasprintf("%s://%s/v2/%s/%s", a.plain ? "http" : "https",
-						     r->server, r->repo, path);
-		uint64_t wait;
+	for (size_t i = 0;; i++) {
+		struct site *s = &r->sites[i];
+		bool last = i + 1 == r->n;
 		int ret;
 
-		rq->url = url;
-		rq->bearer = token;
-		rq->userpwd = a.basic ? r->userpwd : NULL;
-		rq->plain_allowed = r->plain_allowed;
-		rq->direct = r->loopback;
-		rq->cancel = r->cancel;
-		if (restart)
-			restart(rq);
-		ret = http_perform(h, rq, rs, e);
-		rq->url = NULL;
-		if (ret == 0 && (rs->status == 200 || rs->status == 206))
-			return 0;
-		if (ret == 0 && rq->head && rs->status == 400) {
-			http_response_release(rs);
-			return 1;
-		}
-		if (switch_to_tls(r, &a, rs)) {
-			http_response_release(rs);
+		if (!last && atomic_load(&s->off))
 			continue;
-		}
-		if (ret == 0 && rs->status == 401 && logins++ < 2) {
-			ret = authenticate(r, h, rs->challenge, token, a.basic, e);
+		ret = site_request(s, h, q, rs, e);
+		if (ret == 0 && doc && check_document(s, q, doc, rs, e) < 0) {
 			http_response_release(rs);
-			if (ret < 0)
-				return -1;
-			continue;
+			ret = -1;
 		}
-		if (ret == 0)
-			status_failed(r, what, rs, e);
-		wait = MIN(MAX(rs->retry_after * 1000, (uint64_t)BACKOFF_MS << tries), WAIT_MAX_MS);
-		if (!rs->transient || ++tries >= TRIES) {
-			http_response_release(rs);
-			return -1;
+		if (ret >= 0)
+			return ret;
+		if (last || e->code == ERR_CANCELLED)
+			break;
+		mirror_failed(s, q, e);
+		if (!mirror) {
+			mirror = server_of(s);
+			why = *e;
 		}
-		http_response_release(rs);
-		log_debug("trying again in %llu ms: %s", (unsigned long long)wait, e ? e->msg : "");
-		wait_ms(r, wait);
 	}
+	if (mirror && e->code != ERR_CANCELLED)
+		mention_mirror(mirror, &why, e);
+	return -1;
 }
+
+/* --- what there is to ask for -------------------------------------------------------------- */
 
 int registry_resolve(struct registry *r, struct http *h, const char *what, struct digest *ret,
 		     struct err *e)
 {
 	_cleanup_free_ char *path = xasprintf("manifests/%s", what);
 	_cleanup_free_ char *name = xasprintf("manifest '%s'", what);
-	struct http_request rq = {.head = true, .accept = ACCEPT_MANIFEST};
+	struct site_request q = {
+		.path = path, .what = name, .accept = ACCEPT_MANIFEST, .head = true};
+	struct document doc = {0};
 	struct http_response rs;
-	int found = request(r, h, path, name, &rq, NULL, &rs, e);
+	int found = request(r, h, &q, &doc, &rs, e);
 
 	if (found != 0)
 		return found < 0 ? -1 : 0;
@@ -382,85 +159,74 @@ int registry_manifest(struct registry *r, struct http *h, const char *what,
 {
 	_cleanup_free_ char *path = xasprintf("manifests/%s", what);
 	_cleanup_free_ char *name = xasprintf("manifest '%s'", what);
-	struct http_request rq = {.accept = ACCEPT_MANIFEST};
+	struct site_request q = {.path = path, .what = name, .accept = ACCEPT_MANIFEST};
+	struct document doc = {.want = want};
 	struct http_response rs;
-	struct digest d;
 
-	if (request(r, h, path, name, &rq, NULL, &rs, e) < 0)
+	if (request(r, h, &q, &doc, &rs, e) < 0)
 		return -1;
-	hash_bytes(rs.body, rs.body_len, &d);
-	if (want && !digest_eq(want, &d)) {
-		http_response_release(&rs);
-		return err_set(e, ERR_CORRUPT, "manifest %s does not match its digest", what);
-	}
-	if (!rs.body_len || rs.body[strspn(rs.body, " \t\r\n")] != '{') {
-		http_response_release(&rs);
-		return err_set(e, ERR_NETWORK, "'%s' did not answer like an image registry",
-			       r->host);
-	}
-	*ret = steal_ptr(&rs.body);
 	*ret_len = rs.body_len;
-	*ret_digest = d;
+	*ret = steal_ptr(&rs.body);
+	*ret_digest = doc.digest;
 	http_response_release(&rs);
 	return 0;
 }
 
-/* --- blobs --------------------------------------------------------------------------------- */
-
-struct blob_transfer {
+/* The callback of a transfer, between it and the caller's: notes where the bytes come from. */
+struct blob_watch {
 	bool (*body)(void *ctx, const void *data, size_t n);
 	void *ctx;
-	uint64_t received; /* given to the callback */
-	uint64_t position; /* of the running try's next byte in the blob */
-	bool started;      /* the running try has given bytes */
-	const struct http_response *response;
+	const struct blob_transfer *transfer;
+	const struct site *registry;
+	bool mirrored;
 };
 
-static bool blob_body(void *ctx, const void *data, size_t n)
+static bool watch_body(void *ctx, const void *data, size_t n)
 {
-	struct blob_transfer *t = ctx;
-	const uint8_t *p = data;
+	struct blob_watch *w = ctx;
 
-	if (!t->started) {
-		/* A server that knows no ranges starts from the beginning. */
-		t->position = t->response->partial ? t->received : 0;
-		t->started = true;
-	}
-	if (t->position < t->received) {
-		size_t skip = (size_t)MIN((uint64_t)n, t->received - t->position);
-
-		t->position += skip;
-		p += skip;
-		n -= skip;
-	}
-	if (n == 0)
-		return true;
-	t->position += n;
-	t->received += n;
-	return t->body(t->ctx, p, n);
+	w->mirrored = w->mirrored || w->transfer->site != w->registry;
+	return w->body(w->ctx, data, n);
 }
 
-static void blob_restart(struct http_request *rq)
-{
-	struct blob_transfer *t = rq->ctx;
-
-	t->started = false;
-	rq->offset = t->received;
-}
-
-int registry_blob(struct registry *r, struct http *h, const struct digest *d,
-		  bool (*body)(void *ctx, const void *data, size_t n), void *ctx, struct err *e)
+int registry_blob(struct registry *r, struct http *h, const struct digest *d, uint64_t size,
+		  bool (*body)(void *ctx, const void *data, size_t n), void *ctx,
+		  bool *ret_mirrored, struct err *e)
 {
 	char text[DIGEST_TEXT_LEN];
 	_cleanup_free_ char *path = NULL, *name = NULL;
 	struct http_response rs;
-	struct blob_transfer t = {.body = body, .ctx = ctx, .response = &rs};
-	struct http_request rq = {.body = blob_body, .ctx = &t};
+	struct blob_watch w = {.body = body, .ctx = ctx, .registry = &r->sites[r->n - 1]};
+	struct blob_transfer t = {.size = size, .body = watch_body, .ctx = &w};
+	struct site_request q = {.blob = &t};
+	int ret;
 
+	w.transfer = &t;
 	digest_format(d, text);
 	path = xasprintf("blobs/%s", text);
 	name = xasprintf("blob '%s'", text);
-	if (request(r, h, path, name, &rq, blob_restart, &rs, e) < 0)
+	q.path = path;
+	q.what = name;
+	ret = request(r, h, &q, NULL, &rs, e);
+	free(t.etag);
+	if (ret == 0)
+		http_response_release(&rs);
+	*ret_mirrored = w.mirrored;
+	return ret;
+}
+
+void registry_drop_mirrors(struct registry *r)
+{
+	for (size_t i = 0; i + 1 < r->n; i++)
+		atomic_store(&r->sites[i].off, true);
+}
+
+int registry_check_login(struct registry *r, struct http *h, struct err *e)
+{
+	struct site_request q = {.path = "", .what = "the version of its protocol"};
+	struct http_response rs;
+
+	if (site_request(&r->sites[r->n - 1], h, &q, &rs, e) < 0)
 		return -1;
 	http_response_release(&rs);
 	return 0;

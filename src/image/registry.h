@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A repository in a registry that speaks the OCI distribution protocol ("v2").
+ * A repository in a registry that speaks the OCI distribution protocol ("v2"), and its mirrors.
  *
- * HTTPS always, except for hosts that can only be this machine, or on request. A 401 answer with a
- * Bearer challenge leads to a token, anonymous unless credentials are given. Failures that may pass
- * are tried again a few times, a blob from where it broke off.
+ * Every request goes to the mirrors first, in order; one that is down, refuses or lacks what is
+ * asked for is passed over, and what it gives is checked as if it came from anywhere. The
+ * registry itself is the last. Each has its own login, which no other ever sees. How one of them
+ * is talked to is in site.h.
  */
 #pragma once
 
+#include "image/digest.h"
+#include "image/endpoint.h"
 #include "image/http.h"
-#include "image/reference.h"
 
 struct registry;
 
-struct registry_options {
-	bool insecure;       /* plain HTTP */
-	const char *userpwd; /* "user:password", or NULL */
-	atomic_bool *cancel; /* makes running transfers end, from any thread */
-};
-
-struct registry *registry_new(const struct reference *ref, const struct registry_options *o);
+/*
+ * `repository` is NULL when only the login is to be checked. The endpoints stay the caller's and
+ * in use. `cancel`, which may be NULL, makes running transfers end, from any thread.
+ */
+struct registry *registry_new(const struct endpoints *es, const char *repository,
+			      atomic_bool *cancel);
 struct registry *registry_free(struct registry *r);
 
 /*
@@ -34,8 +35,16 @@ int registry_manifest(struct registry *r, struct http *h, const char *what,
 		      struct digest *ret_digest, struct err *e);
 
 /*
- * Gets a blob. The callback sees each byte once, whatever retries there are; it returns false to
- * end the transfer, which gives ERR_CANCELLED. Digests are the callback's business.
+ * Gets a blob of a known size; another one is ERR_CORRUPT. The callback sees each byte once,
+ * whatever retries there are; it returns false to end the transfer, which gives ERR_CANCELLED.
+ * Digests are the caller's business: `ret_mirrored` says whether a mirror had part in it, and
+ * then it may be worth to call registry_drop_mirrors and try again.
  */
-int registry_blob(struct registry *r, struct http *h, const struct digest *d,
-		  bool (*body)(void *ctx, const void *data, size_t n), void *ctx, struct err *e);
+int registry_blob(struct registry *r, struct http *h, const struct digest *d, uint64_t size,
+		  bool (*body)(void *ctx, const void *data, size_t n), void *ctx,
+		  bool *ret_mirrored, struct err *e);
+/* From now on only the registry itself is asked. */
+void registry_drop_mirrors(struct registry *r);
+
+/* Shows the login to the registry: 0 when it is accepted or not asked for; ERR_AUTH: refused. */
+int registry_check_login(struct registry *r, struct http *h, struct err *e);

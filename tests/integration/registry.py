@@ -142,9 +142,11 @@ class FakeRegistry:
         elif self.fault == "huge-manifest":
             self.send(h, 200, b'{"x": "' + b"x" * (64 << 20) + b'"}', oci.OCI_MANIFEST)
         elif self.index and reference != self.image.digest:
-            self.send(h, 200, self.index, oci.OCI_INDEX)
+            self.send(h, 200, self.index, oci.OCI_INDEX,
+                      Docker_Content_Digest=oci.digest(self.index))
         else:
-            self.send(h, 200, self.image.manifest, oci.OCI_MANIFEST)
+            self.send(h, 200, self.image.manifest, oci.OCI_MANIFEST,
+                      Docker_Content_Digest=self.image.digest)
 
     def answer_blob(self, h, name):
         data = self.image.blobs().get(name)
