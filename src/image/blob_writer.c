@@ -40,20 +40,28 @@ struct blob_writer *blob_writer_free(struct blob_writer *w)
 	return NULL;
 }
 
-static int flush(struct blob_writer *w, struct err *e)
+/* Writes where the buffer belongs, and moves that on. */
+static int write_out(struct blob_writer *w, const uint8_t *p, size_t n, struct err *e)
 {
-	int r = pwrite_full(w->fd, w->buffer, w->used, w->buffer_pos);
+	int r = pwrite_full(w->fd, p, n, w->buffer_pos);
 
 	if (r < 0)
 		return err_sys(e, -r, "cannot write to the image cache");
-	w->buffer_pos += w->used;
-	w->used = 0;
+	w->buffer_pos += n;
 	/* Otherwise all of it would wait for the end and hold that up. Only a hint. */
 	if (w->buffer_pos - w->started >= WRITE_BEHIND) {
 		sync_file_range(w->fd, (off_t)w->started, (off_t)(w->buffer_pos - w->started),
 				SYNC_FILE_RANGE_WRITE);
 		w->started = w->buffer_pos;
 	}
+	return 0;
+}
+
+static int flush(struct blob_writer *w, struct err *e)
+{
+	if (write_out(w, w->buffer, w->used, e) < 0)
+		return -1;
+	w->used = 0;
 	return 0;
 }
 
@@ -91,6 +99,14 @@ int blob_writer_write(struct blob_writer *w, uint64_t pos, const void *data, siz
 	while (n) {
 		size_t k = MIN(n, BUFFER_LEN - w->used);
 
+		/* What would fill the empty buffer need not be copied. */
+		if (k == BUFFER_LEN) {
+			if (write_out(w, p, k, e) < 0)
+				return -1;
+			p += k;
+			n -= k;
+			continue;
+		}
 		memcpy(w->buffer + w->used, p, k);
 		w->used += k;
 		p += k;
