@@ -312,6 +312,12 @@ static int take_file(struct loader *l, struct archive *a, const char *path, uint
 
 	if (first < 0)
 		return read_failed(l, a, e);
+	/* The map of a sparse file may say so; libarchive does not mind. */
+	if ((uint64_t)first > size)
+		return err_set(
+			e, ERR_CORRUPT,
+			"the image archive's entry '%.200s' has more data than its size says",
+			path);
 	if (looks_like_json(l->chunk, (size_t)first) && size <= MANIFEST_MAX)
 		return take_text(l, a, path, (size_t)first, size, e);
 	if (first < LAYER_MIN)

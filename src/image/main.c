@@ -44,9 +44,11 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define ENDPOINTS_LEN_MAX (1 * MIB)
 
@@ -341,6 +343,19 @@ static bool run_without_store(const char *command, struct options *o, json_t **r
 	return true;
 }
 
+/*
+ * A pull that nobody waits for is of no use. What it leaves is cleared away by the next program
+ * that opens the store. Without a parent already, only the reader of the progress is missed.
+ */
+static void end_with_parent(int progress_fd)
+{
+	struct pollfd p = {.fd = progress_fd};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (progress_fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLERR))
+		raise(SIGKILL);
+}
+
 static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -356,6 +371,7 @@ static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 	}
 	if (parse_options(o, argc - 1, argv + 1, e) < 0)
 		return NULL;
+	end_with_parent(o->progress_fd);
 	if (run_without_store(command, o, &images, e))
 		return images;
 	if (store_open(&s, o->home, e) < 0)
