@@ -88,11 +88,14 @@ int err_hint(struct err *e, const char *fmt, ...)
 void err_print(const struct err *e)
 {
 	bool colour = isatty(STDERR_FILENO) && !secure_getenv("NO_COLOR");
+	char *msg = str_printable(e->msg), *hint = str_printable(e->hint);
 
 	fprintf(stderr, "%serror:%s %s\n", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "",
-		e->msg);
-	if (e->hint[0])
-		fprintf(stderr, "  → %s\n", e->hint);
+		msg);
+	if (*hint)
+		fprintf(stderr, "  → %s\n", hint);
+	free(msg);
+	free(hint);
 }
 
 const char *err_code_name(enum err_code code)

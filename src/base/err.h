@@ -56,7 +56,7 @@ int err_wrap(struct err *e, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 /* Says what the user can do about it. Returns -1. */
 int err_hint(struct err *e, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 
-/* Prints "error: MESSAGE" and the hint on standard error. */
+/* Prints "error: MESSAGE" and the hint on standard error, harmless to a terminal. */
 void err_print(const struct err *e);
 
 const char *err_code_name(enum err_code code);

@@ -47,8 +47,12 @@ void log_write(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
 	va_end(ap);
-	/* One write, so that lines of several threads and processes stay whole. */
 	len = strlen(line);
+	/* What peers and images say must not reach the terminal as a command. */
+	for (size_t i = n; i < len; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = '?';
+	/* One write, so that lines of several threads and processes stay whole. */
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0)
 		return; /* there is nobody left to tell */

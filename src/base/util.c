@@ -106,6 +106,50 @@ bool str_eq(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
+/* Length of the character that starts here, or 0 when it must not be printed as it is. */
+static size_t printable_len(const unsigned char *s)
+{
+	uint32_t c = s[0];
+	size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+	static const uint32_t least[] = {0, 0x20, 0xa0, 0x800, 0x10000};
+
+	if (n > 1) {
+		if (c < 0xc0 || c > 0xf7)
+			return 0;
+		c &= 0xffU >> (n + 1);
+	}
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	/* Below the least are controls (those from 0x80 too) and what has a shorter form. */
+	if (c < least[n] || c == 0x7f || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		return 0;
+	return n;
+}
+
+char *str_printable(const char *s)
+{
+	char *out = xmalloc(4 * strlen(s) + 1), *p = out;
+
+	while (*s) {
+		size_t n = printable_len((const unsigned char *)s);
+
+		if (n) {
+			p = mempcpy(p, s, n);
+		} else {
+			n = 1;
+			p = mempcpy(p, "\\x", 2);
+			hex_encode(s, 1, p);
+			p += 2;
+		}
+		s += n;
+	}
+	*p = '\0';
+	return out;
+}
+
 int parse_u64(const char *s, uint64_t max, uint64_t *ret)
 {
 	uint64_t n = 0;

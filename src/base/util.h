@@ -50,6 +50,11 @@ bool str_starts_with(const char *s, const char *prefix);
 bool str_ends_with(const char *s, const char *suffix);
 /* Compares two strings of which either may be NULL. */
 bool str_eq(const char *a, const char *b);
+/*
+ * A copy that can do nothing to a terminal, owned: control characters and what is no UTF-8 appear
+ * as "\xHH", well-formed text as it is.
+ */
+char *str_printable(const char *s);
 
 /*
  * Parses the whole of `s` as a decimal number without sign or white space.

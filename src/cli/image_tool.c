@@ -5,101 +5,20 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/process.h"
+#include "image/platform.h"
 #include "image/reference.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define RESULT_MAX   (64 * MIB)
 #define PROGRESS_MAX (64 * KIB)
-
-/* --- progress ------------------------------------------------------------------------------ */
-
-/* What is known of each layer, shown as one line of sums on a terminal. */
-struct progress {
-	bool shown;
-	struct strv layers; /* digests */
-	uint64_t *done, *total;
-	struct buf lines;
-	bool on_screen;
-};
-
-static size_t layer_slot(struct progress *p, const char *digest)
-{
-	for (size_t i = 0; i < p->layers.n; i++)
-		if (strcmp(p->layers.v[i], digest) == 0)
-			return i;
-	strv_add(&p->layers, digest);
-	p->done = xreallocarray(p->done, p->layers.n, sizeof(*p->done));
-	p->total = xreallocarray(p->total, p->layers.n, sizeof(*p->total));
-	p->done[p->layers.n - 1] = p->total[p->layers.n - 1] = 0;
-	return p->layers.n - 1;
-}
-
-static void show_progress(struct progress *p)
-{
-	uint64_t done = 0, total = 0;
-	size_t complete = 0;
-
-	for (size_t i = 0; i < p->layers.n; i++) {
-		done += p->done[i];
-		total += p->total[i];
-		complete += p->total[i] && p->done[i] >= p->total[i];
-	}
-	{
-		_cleanup_free_ char *a = format_bytes(done), *b = format_bytes(total);
-
-		fprintf(stderr, "\r\033[K   layers %zu/%zu   %s of %s", complete, p->layers.n, a,
-			b);
-		p->on_screen = true;
-	}
-}
-
-static void handle_progress(struct progress *p, const char *line, size_t len)
-{
-	json_t *j = json_loadb(line, len, 0, NULL);
-	const char *event = NULL, *digest = NULL;
-	json_int_t done = 0, total = 0;
-
-	if (json_unpack(j, "{s:s, s?s, s?I, s?I}", "event", &event, "digest", &digest, "done",
-			&done, "total", &total) == 0 &&
-	    strcmp(event, "layer") == 0 && digest && p->shown) {
-		size_t slot = layer_slot(p, digest);
-
-		p->done[slot] = (uint64_t)done;
-		p->total[slot] = MAX((uint64_t)total, p->total[slot]);
-		show_progress(p);
-	}
-	json_decref(j);
-}
-
-static void progress_feed(struct progress *p)
-{
-	const uint8_t *nl;
-
-	while ((nl = memchr(buf_data(&p->lines), '\n', buf_len(&p->lines)))) {
-		size_t len = (size_t)(nl - buf_data(&p->lines));
-
-		handle_progress(p, (const char *)buf_data(&p->lines), len);
-		buf_consume(&p->lines, len + 1);
-	}
-	if (buf_room(&p->lines) < 4096) /* no line is that long */
-		buf_consume(&p->lines, buf_len(&p->lines));
-}
-
-static void progress_release(struct progress *p)
-{
-	if (p->on_screen)
-		fputs("\r\033[K", stderr);
-	strv_release(&p->layers);
-	free(p->done);
-	free(p->total);
-	buf_release(&p->lines);
-}
 
 /* --- running the program ------------------------------------------------------------------- */
 
@@ -114,76 +33,191 @@ static ssize_t take(int fd, struct buf *b)
 	return n < 0 && errno == EINTR ? 1 : n;
 }
 
-static void collect(int *result_fd, int progress_fd, struct buf *result, struct progress *p)
-{
-	struct pollfd fds[2] = {{.fd = *result_fd, .events = POLLIN},
-				{.fd = progress_fd, .events = POLLIN}};
+/* Signals are read, not handled, while the program runs: it is told, and the terminal restored. */
+struct signals {
+	int fd;
+	sigset_t before;
+	pid_t child;
+	int ending; /* the signal that ends this process afterwards; 0: none */
+};
 
-	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-		if (poll(fds, 2, -1) < 0)
-			continue;
-		if (fds[0].revents && take(*result_fd, result) <= 0) {
-			close_fd(result_fd); /* if it is not the end but too much: EPIPE ends it */
-			fds[0].fd = -1;
+static void signals_take(struct signals *s, const struct progress *p)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
+	size_t n = progress_has_bars(p) ? ARRAY_SIZE(numbers) : 3;
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < n; i++) {
+		struct sigaction sa;
+
+		/* What the caller wants ignored would come all the same when it is blocked. */
+		if (sigaction(numbers[i], NULL, &sa) == 0 && sa.sa_handler != SIG_IGN)
+			sigaddset(&set, numbers[i]);
+	}
+	sigprocmask(SIG_BLOCK, &set, &s->before);
+	s->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void end_by_signal(const struct signals *s)
+{
+	signal(s->ending, SIG_DFL);
+	raise(s->ending);
+	sigprocmask(SIG_SETMASK, &s->before, NULL);
+}
+
+static void signals_give_back(struct signals *s)
+{
+	close_fd(&s->fd);
+	if (s->ending)
+		end_by_signal(s);
+	sigprocmask(SIG_SETMASK, &s->before, NULL);
+}
+
+static void take_signal(struct signals *s, struct progress *p)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGWINCH:
+		progress_resized(p);
+		break;
+	case SIGTSTP:
+		progress_suspend(p);
+		raise(SIGSTOP);
+		break;
+	case SIGCONT:
+		progress_resume(p);
+		break;
+	default:
+		kill(s->child, (int)info.ssi_signo);
+		if (s->ending) { /* it has been asked before: do not wait for it */
+			progress_suspend(p);
+			end_by_signal(s);
 		}
-		if (fds[1].revents) {
-			if (take(progress_fd, &p->lines) <= 0)
-				fds[1].fd = -1;
-			progress_feed(p);
-		}
+		s->ending = (int)info.ssi_signo;
 	}
 }
 
+/* What comes from the program while it runs. */
+struct tool_output {
+	int result_fd, progress_fd;
+	struct buf result, lines;
+};
+
+static void take_progress(struct buf *lines, struct progress *p)
+{
+	const uint8_t *nl;
+
+	while ((nl = memchr(buf_data(lines), '\n', buf_len(lines)))) {
+		size_t len = (size_t)(nl - buf_data(lines));
+
+		progress_take(p, (const char *)buf_data(lines), len);
+		buf_consume(lines, len + 1);
+	}
+	if (buf_room(lines) < 4096) /* no line is that long */
+		buf_consume(lines, buf_len(lines));
+}
+
+static void collect(struct tool_output *o, struct signals *s, struct progress *p)
+{
+	struct pollfd fds[3] = {{.fd = o->result_fd, .events = POLLIN},
+				{.fd = o->progress_fd, .events = POLLIN},
+				{.fd = s->fd, .events = POLLIN}};
+
+	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+		if (poll(fds, ARRAY_SIZE(fds), progress_wait_ms(p)) < 0)
+			continue;
+		if (fds[0].revents && take(o->result_fd, &o->result) <= 0) {
+			close_fd(&o->result_fd); /* not the end but too much: EPIPE ends it */
+			fds[0].fd = -1;
+		}
+		if (fds[1].revents) {
+			if (take(o->progress_fd, &o->lines) <= 0)
+				fds[1].fd = -1;
+			take_progress(&o->lines, p);
+		}
+		if (fds[2].revents)
+			take_signal(s, p);
+		progress_draw(p);
+	}
+}
+
+/* The result object of a program that has ended, or NULL with the error set. */
+static json_t *tool_result(struct tool_output *o, int status, const struct signals *s,
+			   struct err *e)
+{
+	json_t *j;
+
+	if (s->ending) {
+		err_set(e, ERR_CANCELLED, "interrupted");
+		return NULL;
+	}
+	if (status > 128) {
+		err_set(e, ERR_INTERNAL, "msb-image was killed by signal %d", status - 128);
+		return NULL;
+	}
+	j = message_parse(buf_data(&o->result), buf_len(&o->result), e);
+	if (j && message_check(j, e) < 0) {
+		json_decref(j);
+		return NULL;
+	}
+	return j;
+}
+
 /*
- * Runs msb-image with the arguments (which it takes over) and returns its result object. It gets
- * the settings of registry_settings.h on a descriptor; -1: it needs none.
+ * Runs msb-image with the arguments, which it takes over, and returns its result object. It gets
+ * the descriptor, unless that is -1, as the value of the option. Of the progress it takes over what
+ * shows it. A signal that is to end us does so when all is cleared up.
  */
-static json_t *run_tool(struct strv *argv, int registry_fd, bool quiet, struct err *e)
+static json_t *run_tool(struct strv *argv, const char *fd_option, int fd, struct progress *progress,
+			struct err *e)
 {
 	_cleanup_free_ char *program = program_relative_path("../lib/msb-image");
-	struct progress progress = {.shown = !quiet && isatty(STDERR_FILENO)};
 	_cleanup_close_ int out_r = -1, out_w = -1, prog_r = -1, prog_w = -1;
 	struct spawn s = {.path = program, .in = STDIN_FILENO, .err = STDERR_FILENO};
-	struct buf result;
-	int out[2], prog[2], status;
+	struct signals signals = {.fd = -1};
+	struct tool_output o;
+	int out[2], prog[2];
 	json_t *j = NULL;
-	pid_t pid;
 
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(prog, O_CLOEXEC) < 0) {
 		err_sys(e, errno, "cannot make a pipe");
 		strv_release(argv);
+		progress_free(progress);
 		return NULL;
 	}
 	out_r = out[0], out_w = out[1], prog_r = prog[0], prog_w = prog[1];
-	buf_init(&result, RESULT_MAX);
-	buf_init(&progress.lines, PROGRESS_MAX);
+	o.result_fd = out_r, o.progress_fd = prog_r;
+	buf_init(&o.result, RESULT_MAX);
+	buf_init(&o.lines, PROGRESS_MAX);
 	s.out = out_w;
-	if (registry_fd >= 0) {
-		strv_add(argv, "--registry-fd");
-		strv_take(argv, xasprintf("%d", spawn_pass_fd(&s, registry_fd)));
+	if (fd >= 0) {
+		strv_add(argv, fd_option);
+		strv_take(argv, xasprintf("%d", spawn_pass_fd(&s, fd)));
 	}
 	strv_add(argv, "--progress-fd");
 	strv_take(argv, xasprintf("%d", spawn_pass_fd(&s, prog_w)));
 	s.argv = argv->v;
-	pid = spawn_run(&s);
+	signals_take(&signals, progress);
+	signals.child = spawn_run(&s);
 	close_fd(&out_w);
 	close_fd(&prog_w);
-	if (pid < 0) {
-		err_sys(e, -pid, "cannot start '%s'", program);
+	if (signals.child < 0) {
+		err_sys(e, -signals.child, "cannot start '%s'", program);
 	} else {
-		collect(&out_r, prog_r, &result, &progress);
-		status = spawn_wait(pid);
-		if (status > 128)
-			err_set(e, ERR_INTERNAL, "msb-image was killed by signal %d", status - 128);
-		else
-			j = message_parse(buf_data(&result), buf_len(&result), e);
-		if (j && message_check(j, e) < 0) {
-			json_decref(j);
-			j = NULL;
-		}
+		collect(&o, &signals, progress);
+		out_r = o.result_fd;
+		j = tool_result(&o, spawn_wait(signals.child), &signals, e);
 	}
-	progress_release(&progress);
-	buf_release(&result);
+	if (signals.ending)
+		progress_interrupted(progress, e);
+	progress_free(progress);
+	signals_give_back(&signals);
+	buf_release(&o.result);
+	buf_release(&o.lines);
 	strv_release(argv);
 	return j;
 }
@@ -194,6 +228,28 @@ static void tool_arguments(struct strv *argv, const struct cli *cli, const char 
 	strv_add(argv, verb);
 	strv_add(argv, "--home");
 	strv_add(argv, cli->home.path);
+}
+
+int check_reference(const char *reference, struct err *e)
+{
+	struct reference ref;
+
+	if (reference_parse(reference, &ref, e) < 0)
+		return -1;
+	reference_release(&ref);
+	return 0;
+}
+
+int lock_cache(const struct cli *cli, bool exclusive, bool quiet, struct err *e)
+{
+	int fd = home_lock_cache(&cli->home, exclusive, false, e);
+
+	if (fd >= 0 || e->code != ERR_BUSY)
+		return fd;
+	if (!quiet)
+		fprintf(stderr, "   waiting for another msb that %s images\n",
+			exclusive ? "brings in or uses" : "removes");
+	return home_lock_cache(&cli->home, exclusive, true, e);
 }
 
 /* --- operations ---------------------------------------------------------------------------- */
@@ -207,14 +263,111 @@ static int record_image(struct cli *cli, const char *reference, json_t *record, 
 		return -1;
 	canonical = reference_format(&ref);
 	reference_release(&ref);
-	return images_put(&cli->db, reference, canonical, record, e);
+	return images_put(&cli->db, &cli->home, reference, canonical, record, e);
 }
 
-int image_pull(struct cli *cli, const char *reference, const struct registry_overrides *o,
-	       bool force, bool quiet, json_t **ret, struct err *e)
+int image_fetch_options(const char *progress, bool json_allowed, const char *platform,
+			struct image_fetch *f, struct err *e)
 {
-	_cleanup_close_ int registry_fd = registry_settings_for_pull(&cli->home, reference, o, e);
-	_cleanup_close_ int lock = registry_fd < 0 ? -1 : home_lock_cache(&cli->home, false, e);
+	struct platform checked;
+
+	if (progress_mode_parse(progress, f->quiet, json_allowed, &f->progress, e) < 0)
+		return -1;
+	/* Who reads events wants nothing else. */
+	f->quiet = f->quiet || f->progress == PROGRESS_JSON;
+	f->platform = platform;
+	return platform ? platform_parse(platform, &checked, e) : 0;
+}
+
+json_t *image_record_summary(const char *reference, json_t *record)
+{
+	static const char *const keys[] = {"config_digest", "size_bytes", "architecture", "os",
+					   "variant",       "layer_count"};
+	json_t *j = json_object();
+
+	json_object_set_new(j, "reference", json_string(reference));
+	json_object_set(j, "digest", json_object_get(record, "manifest_digest"));
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		json_object_set(j, keys[i], json_object_get(record, keys[i]));
+	json_object_set_new(j, "cached",
+			    json_boolean(json_is_true(json_object_get(record, "cached"))));
+	return j;
+}
+
+static void record_platform(json_t *record, struct platform *ret)
+{
+	platform_set(ret, json_string_value(json_object_get(record, "os")),
+		     json_string_value(json_object_get(record, "architecture")),
+		     json_string_value(json_object_get(record, "variant")));
+}
+
+static bool platform_runs(const struct platform *p)
+{
+	struct platform host, any = *p;
+
+	platform_host(&host);
+	/* Which levels of its architecture the processor has, the program itself will notice. */
+	if (str_eq(any.architecture, host.architecture))
+		any.variant[0] = '\0';
+	return platform_score(&host, &any) > 0;
+}
+
+int platform_check_runnable(const char *text, struct err *e)
+{
+	char runs[PLATFORM_TEXT_LEN];
+	struct platform p;
+
+	if (platform_parse(text, &p, e) < 0)
+		return -1;
+	if (platform_runs(&p))
+		return 0;
+	platform_host(&p);
+	platform_format(&p, runs);
+	return err_set(e, ERR_UNSUPPORTED, "images for %s cannot run here; this machine runs %s",
+		       text, runs);
+}
+
+int image_check_runnable(const char *reference, json_t *record, struct err *e)
+{
+	char is[PLATFORM_TEXT_LEN], runs[PLATFORM_TEXT_LEN];
+	struct platform p;
+
+	record_platform(record, &p);
+	if (platform_runs(&p))
+		return 0;
+	platform_format(&p, is);
+	platform_host(&p);
+	platform_format(&p, runs);
+	err_set(e, ERR_UNSUPPORTED, "image '%s' is for %s; this machine runs %s", reference, is,
+		runs);
+	return err_hint(e, "get the one for this machine: msb pull --platform %s %s", runs,
+			reference);
+}
+
+bool image_is_for(json_t *record, const char *platform)
+{
+	struct platform image, wanted;
+
+	record_platform(record, &image);
+	return platform_parse(platform, &wanted, NULL) == 0 && platform_score(&wanted, &image) > 0;
+}
+
+static void fetch_arguments(struct strv *argv, const struct image_fetch *f)
+{
+	if (f->platform) {
+		strv_add(argv, "--platform");
+		strv_add(argv, f->platform);
+	}
+	if (f->force)
+		strv_add(argv, "--force");
+}
+
+int image_pull(struct cli *cli, const char *reference, const struct image_fetch *f, json_t **ret,
+	       struct err *e)
+{
+	_cleanup_close_ int registry_fd =
+		registry_settings_for_pull(&cli->home, reference, &f->registry, e);
+	_cleanup_close_ int lock = registry_fd < 0 ? -1 : lock_cache(cli, false, f->quiet, e);
 	uint64_t started = clock_mono_ns();
 	struct strv argv = {0};
 	json_t *result, *record;
@@ -223,10 +376,10 @@ int image_pull(struct cli *cli, const char *reference, const struct registry_ove
 	if (lock < 0)
 		return -1;
 	tool_arguments(&argv, cli, "pull");
-	if (force)
-		strv_add(&argv, "--force");
+	fetch_arguments(&argv, f);
 	strv_add(&argv, reference);
-	result = run_tool(&argv, registry_fd, quiet, e);
+	result = run_tool(&argv, "--registry-fd", registry_fd,
+			  progress_new(f->progress, PROGRESS_PULL, reference), e);
 	if (!result)
 		return err_wrap(e, "cannot pull '%s'", reference);
 	record = json_array_get(json_object_get(result, "images"), 0);
@@ -237,7 +390,7 @@ int image_pull(struct cli *cli, const char *reference, const struct registry_ove
 		_cleanup_free_ char *text =
 			xasprintf("%s%s", reference, cached ? " (already cached)" : "");
 
-		print_success(quiet, "Pulled", text, clock_mono_ns() - started);
+		print_success(f->quiet, "Pulled", text, clock_mono_ns() - started);
 		*ret = json_incref(record);
 	}
 	json_decref(result);
@@ -255,15 +408,16 @@ int image_check_login(struct cli *cli, const char *host, const struct registry_o
 		return -1;
 	tool_arguments(&argv, cli, "check-login");
 	strv_add(&argv, host);
-	result = run_tool(&argv, registry_fd, true, e);
+	result = run_tool(&argv, "--registry-fd", registry_fd,
+			  progress_new(PROGRESS_NONE, PROGRESS_PULL, host), e);
 	json_decref(result);
 	return result ? 0 : -1;
 }
 
-int image_load(struct cli *cli, const char *file, const struct strv *tags, bool quiet, json_t **ret,
-	       struct err *e)
+int image_load(struct cli *cli, const char *file, const struct strv *tags,
+	       const struct image_fetch *f, json_t **ret, struct err *e)
 {
-	_cleanup_close_ int lock = home_lock_cache(&cli->home, false, e);
+	_cleanup_close_ int lock = lock_cache(cli, false, f->quiet, e);
 	struct strv argv = {0};
 	json_t *result, *record;
 	size_t i;
@@ -272,12 +426,13 @@ int image_load(struct cli *cli, const char *file, const struct strv *tags, bool 
 	if (lock < 0)
 		return -1;
 	tool_arguments(&argv, cli, "load");
+	fetch_arguments(&argv, f);
 	for (i = 0; i < tags->n; i++) {
 		strv_add(&argv, "--tag");
 		strv_add(&argv, tags->v[i]);
 	}
 	strv_add(&argv, file);
-	result = run_tool(&argv, -1, quiet, e);
+	result = run_tool(&argv, NULL, -1, progress_new(f->progress, PROGRESS_LOAD, file), e);
 	if (!result)
 		return -1;
 	*ret = json_incref(json_object_get(result, "images"));
@@ -293,6 +448,61 @@ int image_load(struct cli *cli, const char *file, const struct strv *tags, bool 
 	return r;
 }
 
+/* Adds "DIGEST=REFERENCE", by which an image and its name are known to `msb-image save`. */
+static int save_argument(struct strv *argv, struct cli *cli, const char *reference, struct err *e)
+{
+	_cleanup_free_ char *canonical = NULL;
+	struct reference ref;
+	struct image_row row;
+
+	if (image_find(cli, reference, &row, e) < 0)
+		return -1;
+	if (reference_parse(reference, &ref, e) < 0) {
+		image_row_release(&row);
+		return -1;
+	}
+	canonical = reference_format(&ref);
+	reference_release(&ref);
+	strv_add(argv, "--image");
+	strv_take(argv, xasprintf("%s=%s", row.manifest_digest, canonical));
+	image_row_release(&row);
+	return 0;
+}
+
+int image_save(struct cli *cli, const struct strv *references, const char *format, const char *file,
+	       bool quiet, struct err *e)
+{
+	_cleanup_close_ int lock = lock_cache(cli, false, quiet, e), out = -1;
+	struct progress *progress;
+	struct strv argv = {0};
+	json_t *result;
+
+	if (lock < 0)
+		return -1;
+	tool_arguments(&argv, cli, "save");
+	strv_add(&argv, "--format");
+	strv_add(&argv, format);
+	for (size_t i = 0; i < references->n; i++) {
+		if (save_argument(&argv, cli, references->v[i], e) < 0) {
+			strv_release(&argv);
+			return -1;
+		}
+	}
+	if (strcmp(file, "-") == 0) {
+		out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		if (out < 0) {
+			strv_release(&argv);
+			return err_sys(e, errno, "cannot write to standard output");
+		}
+	}
+	strv_add(&argv, file);
+	progress = progress_new(quiet ? PROGRESS_NONE : PROGRESS_AUTO, PROGRESS_SAVE,
+				references->v[0]);
+	result = run_tool(&argv, "--archive-fd", out, progress, e);
+	json_decref(result);
+	return result ? 0 : -1;
+}
+
 int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err *e)
 {
 	struct strv argv = {0};
@@ -304,7 +514,7 @@ int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err
 	strv_add(&argv, "--out");
 	strv_add(&argv, out);
 	strv_add(&argv, dir);
-	result = run_tool(&argv, -1, true, e);
+	result = run_tool(&argv, NULL, -1, progress_new(PROGRESS_NONE, PROGRESS_LOAD, dir), e);
 	json_decref(result);
 	return result ? 0 : -1;
 }

@@ -47,6 +47,12 @@ static const struct command image_commands[] = {
 		.max_args = SIZE_MAX,
 	},
 	{
+		.name = "prune",
+		.usage = "[OPTIONS]",
+		.summary = "Remove all images that no sandbox was made from",
+		COMMAND(image_prune),
+	},
+	{
 		.name = "pull",
 		.usage = "[OPTIONS] <REFERENCE>",
 		.summary = "Pull an image from a registry",
@@ -59,6 +65,14 @@ static const struct command image_commands[] = {
 		.usage = "[OPTIONS]",
 		.summary = "Load images from an OCI or Docker archive",
 		COMMAND(load),
+	},
+	{
+		.name = "save",
+		.usage = "[OPTIONS] <REFERENCE>...",
+		.summary = "Write images to an OCI or Docker archive",
+		COMMAND(image_save),
+		.min_args = 1,
+		.max_args = SIZE_MAX,
 	},
 	{0},
 };
@@ -189,6 +203,15 @@ const struct command commands[] = {
 		.usage = "[OPTIONS]",
 		.summary = "Load images from an OCI or Docker archive",
 		COMMAND(load),
+	},
+	{
+		.name = "save",
+		.group = "Images",
+		.usage = "[OPTIONS] <REFERENCE>...",
+		.summary = "Write images to an OCI or Docker archive",
+		COMMAND(image_save),
+		.min_args = 1,
+		.max_args = SIZE_MAX,
 	},
 	{
 		.name = "images",

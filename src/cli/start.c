@@ -49,6 +49,10 @@ const struct opt sandbox_opts[] = {
 	{"insecure", 0, NULL, NULL, FIELD(insecure), "Allow plain HTTP when pulling"},
 	{"ca-certs", 0, "FILE", opt_string, FIELD(ca_certs),
 	 "Trust the authorities in this PEM file, too, when pulling"},
+	{"platform", 0, "OS/ARCH", opt_string, FIELD(platform),
+	 "Choose the image for this platform, e.g. linux/amd64/v3"},
+	{"progress", 0, "HOW", opt_string, FIELD(progress),
+	 "Show the progress of pulling as bars, lines, or none [default: auto]"},
 	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
 	{"machine", 0, "KIND", opt_string, FIELD(machine),
 	 "What runs the guest: auto, kvm, qemu [default: auto]"},
@@ -154,8 +158,19 @@ static int check_kernel(const char *path, struct err *e)
 		       "cannot use '%s' as kernel: neither an ELF vmlinux nor a bzImage", path);
 }
 
+/* How the options want an image to be brought in; checks their values. */
+static int fetch_options(const struct sandbox_options *o, struct image_fetch *ret, struct err *e)
+{
+	*ret = (struct image_fetch){.registry = {.insecure = o->insecure, .ca_certs = o->ca_certs},
+				    .quiet = o->quiet};
+	if (image_fetch_options(o->progress, false, o->platform, ret, e) < 0)
+		return -1;
+	return o->platform ? platform_check_runnable(o->platform, e) : 0;
+}
+
 int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e)
 {
+	struct image_fetch fetch;
 	enum machine_kind machine;
 	enum log_level level;
 
@@ -189,7 +204,7 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 			       "invalid value '%s' for '--machine <KIND>': expected "
 			       "auto, kvm or qemu",
 			       o->machine);
-	if (registry_ca_certs_check(o->ca_certs, e) < 0)
+	if (registry_ca_certs_check(o->ca_certs, e) < 0 || fetch_options(o, &fetch, e) < 0)
 		return -1;
 	if (o->kernel && check_kernel(o->kernel, e) < 0)
 		return -1;
@@ -317,21 +332,26 @@ const char *sandbox_shell(const struct sandbox_row *row)
 static int get_image(struct cli *cli, const struct sandbox_options *o, const char *image,
 		     json_t **ret, struct err *e)
 {
-	const struct registry_overrides ro = {.insecure = o->insecure, .ca_certs = o->ca_certs};
+	struct image_fetch f;
 	struct image_row row;
 
+	if (fetch_options(o, &f, e) < 0)
+		return -1;
 	if (o->pull && strcmp(o->pull, "always") == 0)
-		return image_pull(cli, image, &ro, false, o->quiet, ret, e);
+		return image_pull(cli, image, &f, ret, e);
 	if (image_find(cli, image, &row, e) == 0) {
 		*ret = json_incref(row.record);
 		image_row_release(&row);
-		return 0;
+		if (!o->platform || image_is_for(*ret, o->platform))
+			return 0;
+		json_decref(*ret);
+		err_set(e, ERR_NOT_FOUND, "the image is for another platform");
 	}
 	if (e->code != ERR_NOT_FOUND)
 		return -1;
 	if (o->pull && strcmp(o->pull, "never") == 0)
 		return err_set(e, ERR_NOT_FOUND, "image error: image not cached: %s", image);
-	return image_pull(cli, image, &ro, false, o->quiet, ret, e);
+	return image_pull(cli, image, &f, ret, e);
 }
 
 static int make_root_from_dir(struct cli *cli, const char *dir, const struct sandbox_row *row,
@@ -356,11 +376,15 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 		return err_set(e, ERR_EXISTS, "sandbox already exists: %s", o->name);
 	}
 	/* Until the row names it, nothing else keeps the image's content from being collected. */
-	cache_lock = home_lock_cache(&cli->home, false, e);
+	cache_lock = lock_cache(cli, false, o->quiet, e);
 	if (cache_lock < 0)
 		return -1;
 	if (!from_dir && get_image(cli, o, image, &record, e) < 0)
 		return -1;
+	if (!from_dir && image_check_runnable(image, record, e) < 0) {
+		json_decref(record);
+		return -1;
+	}
 	config = build_config(o, record);
 	json_decref(record);
 	if (!config)

@@ -25,6 +25,8 @@ struct sandbox_options {
 	char *entrypoint;
 	char *shell;
 	char *pull;
+	char *platform;
+	char *progress;
 	struct strv tmpfs;
 	char *machine;
 	char *kernel;

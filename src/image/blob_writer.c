@@ -11,6 +11,8 @@
 
 #define BUFFER_LEN   (512 * KIB)
 #define WRITE_BEHIND (8 * MIB)
+/* Zeroes that fill a unit of the file are not written; smaller holes would scatter the rest. */
+#define HOLE_UNIT ((uint64_t)64 * KIB)
 
 struct blob_writer {
 	int fd;
@@ -40,11 +42,32 @@ struct blob_writer *blob_writer_free(struct blob_writer *w)
 	return NULL;
 }
 
-/* Writes where the buffer belongs, and moves that on. */
+static bool is_zero(const uint8_t *p, size_t n)
+{
+	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/*
+ * Writes where the buffer belongs, and moves that on. Holes are left out: the file grows from
+ * nothing, and nothing is written twice.
+ */
 static int write_out(struct blob_writer *w, const uint8_t *p, size_t n, struct err *e)
 {
-	int r = pwrite_full(w->fd, p, n, w->buffer_pos);
+	size_t start = 0, pos = 0;
+	int r = 0;
 
+	while (r == 0 && pos < n) {
+		size_t k = (size_t)(HOLE_UNIT - (w->buffer_pos + pos) % HOLE_UNIT);
+
+		k = MIN(k, n - pos);
+		if (is_zero(p + pos, k)) {
+			r = pwrite_full(w->fd, p + start, pos - start, w->buffer_pos + start);
+			start = pos + k;
+		}
+		pos += k;
+	}
+	if (r == 0)
+		r = pwrite_full(w->fd, p + start, pos - start, w->buffer_pos + start);
 	if (r < 0)
 		return err_sys(e, -r, "cannot write to the image cache");
 	w->buffer_pos += n;
@@ -87,8 +110,10 @@ int blob_writer_write(struct blob_writer *w, uint64_t pos, const void *data, siz
 
 	if (pos > w->size || n > w->size - pos)
 		return err_set(e, ERR_CORRUPT, "an entry has more data than its size says");
+	if (at < next)
+		return err_set(e, ERR_CORRUPT, "an entry has its data out of order");
 	/* Small gaps, as between small files, are filled so that writes stay large. */
-	if (at < next || at - next >= BLOB_BLOCK || BUFFER_LEN - w->used < at - next) {
+	if (at - next >= BLOB_BLOCK || BUFFER_LEN - w->used < at - next) {
 		if (flush(w, e) < 0)
 			return -1;
 		w->buffer_pos = at;

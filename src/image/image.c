@@ -60,6 +60,17 @@ void image_release(struct image *im)
 	im->layers = NULL;
 }
 
+int image_check_platform(const struct image *im, const struct platform *wanted, struct err *e)
+{
+	char is[PLATFORM_TEXT_LEN], want[PLATFORM_TEXT_LEN];
+
+	if (platform_score(wanted, &im->config.platform) > 0)
+		return 0;
+	platform_format(&im->config.platform, is);
+	platform_format(wanted, want);
+	return err_set(e, ERR_UNSUPPORTED, "the image is for %s, not for %s", is, want);
+}
+
 static int read_layer_info(struct store *s, const struct digest *diff_id, struct layer_info *ret,
 			   struct err *e)
 {
@@ -305,8 +316,9 @@ json_t *image_record(const struct image *im, const char *reference, bool cached)
 	json_object_set_new(rec, "reference", reference ? json_string(reference) : json_null());
 	json_object_set_new(rec, "manifest_digest", digest_json(&im->digest));
 	json_object_set_new(rec, "config_digest", digest_json(&im->manifest.config.digest));
-	json_object_set_new(rec, "architecture", json_string(im->config.architecture ?: ""));
-	json_object_set_new(rec, "os", json_string(im->config.os ?: ""));
+	json_object_set_new(rec, "architecture", json_string(im->config.platform.architecture));
+	json_object_set_new(rec, "os", json_string(im->config.platform.os));
+	json_object_set_new(rec, "variant", json_string(im->config.platform.variant));
 	json_object_set_new(rec, "created",
 			    im->config.created ? json_string(im->config.created) : json_null());
 	json_object_set_new(rec, "size_bytes", json_integer((json_int_t)total));

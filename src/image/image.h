@@ -30,6 +30,9 @@ int image_init(struct image *im, struct store *s, const struct digest *digest, c
 int image_open(struct image *im, struct store *s, const struct digest *digest, struct err *e);
 void image_release(struct image *im);
 
+/* ERR_UNSUPPORTED when the image says that it is for something else. */
+int image_check_platform(const struct image *im, const struct platform *wanted, struct err *e);
+
 /* Whether a layer's files are all there, by their sizes and the checksum of the index' header. */
 bool image_layer_present(struct store *s, const struct digest *diff_id);
 /* Reads what the layers' headers say. ERR_NOT_FOUND or ERR_CORRUPT for a layer that is not there.

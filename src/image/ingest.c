@@ -14,7 +14,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define RING_LEN (1 * MIB)
+#define RING_LEN  (1 * MIB)
+#define SIZE_HINT "raise the limit with --max-size if you trust the image"
 
 struct ingest {
 	struct store *store;
@@ -106,7 +107,7 @@ static size_t plain_read(void *source, const uint8_t **ret)
 	if (in->tar_size > in->max_size && in->tar_err.code == ERR_NONE) {
 		err_set(&in->tar_err, ERR_INVALID, "it unpacks to more than %llu bytes",
 			(unsigned long long)in->max_size);
-		err_hint(&in->tar_err, "raise the limit with --max-size if you trust the image");
+		err_hint(&in->tar_err, SIZE_HINT);
 		return 0;
 	}
 	in->tar_given = n;
@@ -223,13 +224,22 @@ struct ingest *ingest_free(struct ingest *in)
 	return NULL;
 }
 
+/* What never unpacks to anything would fill the disk all the same. */
+static int keep_bytes(struct ingest *in, const void *data, size_t n, struct err *e)
+{
+	if (in->blob_size <= in->max_size)
+		return kept_writer_add(in->kept, data, n, e);
+	err_set(e, ERR_INVALID, "it is larger than %llu bytes", (unsigned long long)in->max_size);
+	return err_hint(e, SIZE_HINT);
+}
+
 bool ingest_write(struct ingest *in, const void *data, size_t n)
 {
 	hash_update(in->blob_hash, data, n);
 	in->blob_size += n;
 	if (!in->hung_up && !ring_write(in->compressed, data, n))
 		in->hung_up = true;
-	if (!in->hopeless && kept_writer_add(in->kept, data, n, &in->kept_err) < 0)
+	if (!in->hopeless && keep_bytes(in, data, n, &in->kept_err) < 0)
 		in->hopeless = true;
 	return !in->hopeless;
 }

@@ -25,7 +25,7 @@ struct ingest_result {
 	enum inflate_format format;
 };
 
-/* `max_size` bounds the unpacked archive. */
+/* `max_size` bounds the archive, unpacked and as it comes. */
 struct ingest *ingest_start(struct store *s, uint64_t max_size, struct err *e);
 /* Ends the threads and drops what is not published. */
 struct ingest *ingest_free(struct ingest *in);

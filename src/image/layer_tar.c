@@ -209,11 +209,11 @@ static int write_piece(struct reader *r, uint64_t body, size_t tail_len, uint64_
 	return 0;
 }
 
-static int copy_content(struct reader *r, struct archive *a, struct layer_entry *entry,
-			struct err *e)
+static int copy_content(struct reader *r, struct archive *a, struct archive_entry *ae,
+			struct layer_entry *entry, struct err *e)
 {
 	size_t tail_len = layer_tail_len(entry->size);
-	uint64_t body = entry->size - tail_len;
+	uint64_t body = entry->size - tail_len, next = 0;
 
 	if (blob_writer_begin(r->data, body, &entry->offset, e) < 0)
 		return -1;
@@ -236,6 +236,10 @@ static int copy_content(struct reader *r, struct archive *a, struct layer_entry 
 			return archive_failed(a, e);
 		if (offset < 0)
 			return err_set(e, ERR_CORRUPT, "damaged tar archive: bad sparse map");
+		/* A map that names a place twice would leave it to chance what is there. */
+		if (n && (uint64_t)offset < next)
+			return corrupt(e, archive_entry_pathname(ae), "has its data out of order");
+		next = (uint64_t)offset + n;
 		if (n && write_piece(r, body, tail_len, (uint64_t)offset, p, n, e) < 0)
 			return -1;
 	}
@@ -269,7 +273,7 @@ static int read_entry(struct reader *r, struct archive *a, struct archive_entry 
 		if (size < 0)
 			return corrupt(e, path, "has an impossible size");
 		entry.size = (uint64_t)size;
-		if (copy_content(r, a, &entry, e) < 0)
+		if (copy_content(r, a, ae, &entry, e) < 0)
 			return -1;
 	}
 	return layer_writer_add(r->index, &entry, e);

@@ -273,6 +273,8 @@ static int take_layer(struct loader *l, struct archive *a, const char *path, siz
 	if (!in)
 		return -1;
 	r = feed_layer(l, a, in, &pl, promised, first, e);
+	if (r == 0 && promised)
+		progress_layer(l->items.progress, &pl, PROGRESS_UNPACKING, size);
 	if (r == 0) {
 		r = ingest_finish(in, promised ? path + strlen("blobs/") : path,
 				  promised ? &pl.digest : NULL, &result, e);
@@ -310,6 +312,12 @@ static int take_file(struct loader *l, struct archive *a, const char *path, uint
 
 	if (first < 0)
 		return read_failed(l, a, e);
+	/* The map of a sparse file may say so; libarchive does not mind. */
+	if ((uint64_t)first > size)
+		return err_set(
+			e, ERR_CORRUPT,
+			"the image archive's entry '%.200s' has more data than its size says",
+			path);
 	if (looks_like_json(l->chunk, (size_t)first) && size <= MANIFEST_MAX)
 		return take_text(l, a, path, (size_t)first, size, e);
 	if (first < LAYER_MIN)

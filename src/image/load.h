@@ -5,16 +5,18 @@
  */
 #pragma once
 
+#include "image/platform.h"
 #include "image/progress.h"
 #include "image/store.h"
 
 #include <jansson.h>
 
 struct load_options {
-	/* The names for the only image in the archive; when empty, those in the archive count. */
+	/* The names for the first image in the archive; when empty, those in the archive count. */
 	const struct strv *tags;
-	const char *os, *architecture;
-	uint64_t max_size; /* of a layer, unpacked */
+	struct platform platform;
+	bool platform_given; /* nothing else will do */
+	uint64_t max_size;   /* of a layer, unpacked */
 };
 
 /* The records of the images, one per name; or NULL with the error set. */

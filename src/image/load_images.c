@@ -35,6 +35,15 @@ static struct found *add_found(struct found_list *list, struct err *e)
 	return NULL;
 }
 
+/* An image has an entry in the index for each of its names. */
+static struct found *find_same(struct found_list *list, const struct digest *d)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (digest_eq(&list->v[i].digest, d))
+			return &list->v[i];
+	return NULL;
+}
+
 static void found_release(struct found_list *list)
 {
 	for (size_t i = 0; i < list->n; i++) {
@@ -103,7 +112,39 @@ static void add_repo_tags(struct found *f, const json_t *entry)
 
 /* --- OCI layout ---------------------------------------------------------------------------- */
 
-/* docker save writes both; the names as the user knows them are in its own manifest. */
+static char *canonical(const char *name)
+{
+	struct reference ref;
+	struct err e = {0};
+	char *text;
+
+	if (reference_parse(name, &ref, &e) < 0)
+		return NULL;
+	text = reference_format(&ref);
+	reference_release(&ref);
+	return text;
+}
+
+/* A name as the user knows it: docker save has it spelt like that in its own manifest. */
+static const char *docker_spelling(const json_t *docker, const char *name)
+{
+	_cleanup_free_ char *wanted = canonical(name);
+	json_t *entry, *tag;
+	size_t i, k;
+
+	json_array_foreach (docker, i, entry) {
+		json_array_foreach (json_object_get(entry, "RepoTags"), k, tag) {
+			const char *text = json_string_value(tag);
+			_cleanup_free_ char *found = text ? canonical(text) : NULL;
+
+			if (wanted && str_eq(found, wanted))
+				return text;
+		}
+	}
+	return name;
+}
+
+/* docker save writes both; one that leaves the index without names has them in its own manifest. */
 static void add_docker_names(const struct load_items *a, const json_t *docker, struct found *f)
 {
 	size_t i;
@@ -131,7 +172,7 @@ static const struct load_item *find_manifest(const struct load_items *a, const s
 			return NULL;
 		if (!ret->is_index)
 			return item;
-		chosen = manifest_select(ret, a->o->os, a->o->architecture, e);
+		chosen = manifest_select(ret, &a->o->platform, e);
 		if (chosen)
 			d = chosen->digest;
 		manifest_release(ret);
@@ -144,8 +185,7 @@ static const struct load_item *find_manifest(const struct load_items *a, const s
 
 static bool other_platform(const struct load_items *a, const struct descriptor *d)
 {
-	return (d->os && !str_eq(d->os, a->o->os)) ||
-	       (d->architecture && !str_eq(d->architecture, a->o->architecture));
+	return d->has_platform && platform_score(&a->o->platform, &d->platform) == 0;
 }
 
 static int find_oci_image(const struct load_items *a, const struct descriptor *d,
@@ -159,16 +199,32 @@ static int find_oci_image(const struct load_items *a, const struct descriptor *d
 		return -1;
 	config = find_blob_text(a, &m.config.digest, e);
 	manifest_release(&m);
-	f = config ? add_found(list, e) : NULL;
-	if (!f)
+	if (!config)
 		return -1;
-	*f = (struct found){.digest = item->layer.blob_digest, .config = config};
-	f->manifest_len = item->layer.blob_size;
-	f->manifest = xstrndup(item->text, f->manifest_len);
-	add_docker_names(a, docker, f);
-	if (f->names.n == 0 && d->name && !d->name_is_tag)
-		add_name(f, d->name);
+	f = find_same(list, &item->layer.blob_digest);
+	if (!f) {
+		f = add_found(list, e);
+		if (!f)
+			return -1;
+		*f = (struct found){.digest = item->layer.blob_digest, .config = config};
+		f->manifest_len = item->layer.blob_size;
+		f->manifest = xstrndup(item->text, f->manifest_len);
+	}
+	if (d->name && !d->name_is_tag)
+		add_name(f, docker_spelling(docker, d->name));
+	else
+		add_docker_names(a, docker, f);
 	return 0;
+}
+
+static int no_image_for(const struct load_items *a, const struct manifest *index, struct err *e)
+{
+	char wanted[PLATFORM_TEXT_LEN], there[PLATFORM_TEXT_LEN];
+
+	platform_format(&a->o->platform, wanted);
+	platform_format(&index->items[0].platform, there);
+	err_set(e, ERR_NOT_FOUND, "the archive has no image for %s", wanted);
+	return err_hint(e, "it has one for %s: choose it with --platform %s", there, there);
 }
 
 static int find_oci_images(const struct load_items *a, const struct load_item *index,
@@ -186,8 +242,7 @@ static int find_oci_images(const struct load_items *a, const struct load_item *i
 			r = find_oci_image(a, &m.items[i], docker, list, e);
 	}
 	if (r == 0 && list->n == 0 && m.n_items > 0)
-		r = err_set(e, ERR_NOT_FOUND, "the archive has no image for %s/%s", a->o->os,
-			    a->o->architecture);
+		r = no_image_for(a, &m, e);
 	manifest_release(&m);
 	return r;
 }
@@ -332,7 +387,9 @@ static int make_image(struct load_items *a, const struct found *f, const struct 
 	if (image_init(&im, a->store, &f->digest, f->manifest, f->manifest_len, config, config_len,
 		       e) < 0)
 		return -1;
-	r = check_layers(a, &im, e);
+	r = a->o->platform_given ? image_check_platform(&im, &a->o->platform, e) : 0;
+	if (r == 0)
+		r = check_layers(a, &im, e);
 	if (r == 0)
 		r = store_put_blob(a->store, &f->digest, f->manifest, f->manifest_len, e);
 	if (r == 0)
@@ -354,12 +411,8 @@ static int make_all(struct load_items *a, const struct found_list *list, json_t 
 
 	if (list->n == 0)
 		return err_set(e, ERR_INVALID, "the archive holds no image");
-	if (tags->n > 0 && list->n > 1)
-		return err_set(e, ERR_INVALID,
-			       "the archive holds %zu images; a tag can be given for one only",
-			       list->n);
 	for (size_t i = 0; i < list->n; i++) {
-		const struct strv *names = tags->n ? tags : &list->v[i].names;
+		const struct strv *names = i == 0 && tags->n ? tags : &list->v[i].names;
 
 		if (names->n == 0) {
 			err_set(e, ERR_INVALID,

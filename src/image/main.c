@@ -2,21 +2,25 @@
 /*
  * msb-image: everything about images that needs a network, an archive or a hash; started by msb.
  *
- *	msb-image pull --home DIR [--registry-fd N] [--platform OS/ARCH] [--force]
+ *	msb-image pull --home DIR [--registry-fd N] [--platform OS/ARCH[/VARIANT]] [--force]
  *	               [--max-size BYTES] [--progress-fd N] REFERENCE
  *	msb-image check-login --home DIR --registry-fd N HOST
- *	msb-image load --home DIR [--tag REFERENCE]... [--max-size BYTES] [--progress-fd N] FILE|-
+ *	msb-image load --home DIR [--tag REFERENCE]... [--platform OS/ARCH[/VARIANT]]
+ *	               [--max-size BYTES] [--progress-fd N] FILE|-
+ *	msb-image save --home DIR [--format docker|oci] [--progress-fd N] [--archive-fd N]
+ *	               --image MANIFEST_DIGEST=REFERENCE... FILE|-
  *	msb-image from-dir --home DIR --out FILE [--owner root] PATH
  *	msb-image verify --home DIR MANIFEST_DIGEST
  *
  * Progress goes to a descriptor as described in progress.h. --registry-fd gives the document of
- * endpoint.h, which says where the image comes from; no configuration is read here. With MSB_DEBUG
- * in the environment it tells on standard error what it tries. On standard output one JSON object
+ * endpoint.h, which says where the image comes from; no configuration is read here. "-" of `save`
+ * is the descriptor of --archive-fd. With MSB_DEBUG in the environment it tells on standard error
+ * what it tries. On standard output one JSON object
  *comes:
  *
  *	{"ok":true,"images":[RECORD,…]}     or     {"ok":false,"error":{"code","message","hint"}}
  *
- * RECORD is {"reference","manifest_digest","config_digest","architecture","os","created",
+ * RECORD is {"reference","manifest_digest","config_digest","architecture","os","variant","created",
  * "size_bytes","layer_count","config":{…as in the OCI config…},"layers":[{"digest","diff_id",
  * "media_type","size","data_bytes","data"}],"erofs","disk":[…],"cached",
  * "resolved_digest"}; paths are relative to the cache, "disk" lists the files that make the disk,
@@ -34,22 +38,28 @@
 #include "image/ingest.h"
 #include "image/pull.h"
 #include "image/registry.h"
+#include "image/save.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define ENDPOINTS_LEN_MAX (1 * MIB)
 
 struct options {
-	const char *home, *platform, *out, *operand;
+	const char *home, *out, *operand;
+	struct platform platform;
 	struct strv tags;
-	bool force, owner_root;
-	int progress_fd, registry_fd;
+	struct save_image *images;
+	size_t n_images;
+	bool force, owner_root, platform_given, oci;
+	int progress_fd, registry_fd, archive_fd;
 	uint64_t max_size;
 };
 
@@ -63,6 +73,9 @@ enum option_id {
 	OPT_TAG,
 	OPT_OUT,
 	OPT_OWNER,
+	OPT_FORMAT,
+	OPT_ARCHIVE_FD,
+	OPT_IMAGE,
 };
 
 static const struct option long_options[] = {
@@ -75,6 +88,9 @@ static const struct option long_options[] = {
 	{"tag", required_argument, NULL, OPT_TAG},
 	{"out", required_argument, NULL, OPT_OUT},
 	{"owner", required_argument, NULL, OPT_OWNER},
+	{"format", required_argument, NULL, OPT_FORMAT},
+	{"archive-fd", required_argument, NULL, OPT_ARCHIVE_FD},
+	{"image", required_argument, NULL, OPT_IMAGE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -88,6 +104,29 @@ static int parse_fd(const char *s, int *ret)
 	return fd_set_cloexec(*ret, true);
 }
 
+/* DIGEST=REFERENCE; several references of one image are its names. */
+static int take_image(struct options *o, const char *arg, struct err *e)
+{
+	_cleanup_free_ char *digest = xstrndup(arg, strcspn(arg, "="));
+	const char *name = arg + strlen(digest);
+	struct digest d;
+	size_t i = 0;
+
+	if (digest_parse(digest, &d) < 0 || name[0] != '=' || !name[1])
+		return err_set(e, ERR_USAGE, "bad image '%s'", arg);
+	while (i < o->n_images && !digest_eq(&o->images[i].digest, &d))
+		i++;
+	if (i == o->n_images) {
+		o->images = xreallocarray(o->images, ++o->n_images, sizeof(*o->images));
+		o->images[i] = (struct save_image){.digest = d};
+	}
+	for (size_t k = 0; k < o->images[i].names.n; k++)
+		if (str_eq(o->images[i].names.v[k], name + 1))
+			return 0;
+	strv_add(&o->images[i].names, name + 1);
+	return 0;
+}
+
 static int take_option(struct options *o, int id, const char *arg, struct err *e)
 {
 	switch ((enum option_id)id) {
@@ -95,8 +134,8 @@ static int take_option(struct options *o, int id, const char *arg, struct err *e
 		o->home = arg;
 		return 0;
 	case OPT_PLATFORM:
-		o->platform = arg;
-		return 0;
+		o->platform_given = true;
+		return platform_parse(arg, &o->platform, e);
 	case OPT_FORCE:
 		o->force = true;
 		return 0;
@@ -123,6 +162,17 @@ static int take_option(struct options *o, int id, const char *arg, struct err *e
 			return err_set(e, ERR_USAGE, "bad owner '%s'", arg);
 		o->owner_root = true;
 		return 0;
+	case OPT_FORMAT:
+		if (!str_eq(arg, "docker") && !str_eq(arg, "oci"))
+			return err_set(e, ERR_USAGE, "bad format '%s'", arg);
+		o->oci = str_eq(arg, "oci");
+		return 0;
+	case OPT_ARCHIVE_FD:
+		if (parse_fd(arg, &o->archive_fd) < 0)
+			return err_set(e, ERR_USAGE, "bad descriptor '%s'", arg);
+		return 0;
+	case OPT_IMAGE:
+		return take_image(o, arg, e);
 	}
 	return err_set(e, ERR_USAGE, "unknown option");
 }
@@ -163,26 +213,15 @@ static int read_endpoints(int fd, struct endpoints *ret, struct err *e)
 
 static json_t *cmd_pull(struct options *o, struct store *s, struct progress *p, struct err *e)
 {
-	_cleanup_free_ char *platform = xstrdup(o->platform ? o->platform : "");
 	struct endpoints endpoints = {0};
 	struct pull_options po = {
 		.reference = o->operand,
-		.os = "linux",
-		.architecture = manifest_host_architecture(),
+		.platform = o->platform,
 		.force = o->force,
 		.max_size = o->max_size,
 	};
 	json_t *images = json_array(), *record;
-	char *slash = strchr(platform, '/');
 
-	if (slash) {
-		*slash = '\0';
-		po.os = platform;
-		po.architecture = slash + 1;
-	} else if (*platform) {
-		err_set(e, ERR_USAGE, "bad platform '%s'", platform);
-		return json_decref(images), NULL;
-	}
 	if (o->registry_fd >= 0) {
 		if (read_endpoints(o->registry_fd, &endpoints, e) < 0)
 			return json_decref(images), NULL;
@@ -222,8 +261,8 @@ static json_t *cmd_load(struct options *o, struct store *s, struct progress *p, 
 {
 	struct load_options ao = {
 		.tags = &o->tags,
-		.os = "linux",
-		.architecture = manifest_host_architecture(),
+		.platform = o->platform,
+		.platform_given = o->platform_given,
 		.max_size = o->max_size,
 	};
 	_cleanup_close_ int fd = -1;
@@ -244,6 +283,21 @@ static json_t *cmd_load(struct options *o, struct store *s, struct progress *p, 
 		}
 	}
 	return load_archive(s, fd, &ao, p, e);
+}
+
+static json_t *cmd_save(struct options *o, struct store *s, struct progress *p, struct err *e)
+{
+	struct save_options so = {.images = o->images, .n_images = o->n_images, .docker = !o->oci};
+	int r;
+
+	if (o->n_images == 0 || str_eq(o->operand, "-") != (o->archive_fd >= 0)) {
+		err_set(e, ERR_USAGE, "--image or --archive-fd is missing or too much");
+		return NULL;
+	}
+	progress_stage(p, PROGRESS_DOWNLOAD);
+	r = o->archive_fd >= 0 ? save_archive(s, o->archive_fd, &so, p, e)
+			       : save_file(s, o->operand, &so, p, e);
+	return r < 0 ? NULL : json_array();
 }
 
 static json_t *cmd_from_dir(struct options *o, struct err *e)
@@ -289,6 +343,19 @@ static bool run_without_store(const char *command, struct options *o, json_t **r
 	return true;
 }
 
+/*
+ * A pull that nobody waits for is of no use. What it leaves is cleared away by the next program
+ * that opens the store. Without a parent already, only the reader of the progress is missed.
+ */
+static void end_with_parent(int progress_fd)
+{
+	struct pollfd p = {.fd = progress_fd};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (progress_fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLERR))
+		raise(SIGKILL);
+}
+
 static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -296,13 +363,15 @@ static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 	json_t *images = NULL;
 	struct store s;
 
-	if (!str_eq(command, "pull") && !str_eq(command, "load") && !str_eq(command, "from-dir") &&
-	    !str_eq(command, "verify") && !str_eq(command, "check-login")) {
+	if (!str_eq(command, "pull") && !str_eq(command, "load") && !str_eq(command, "save") &&
+	    !str_eq(command, "from-dir") && !str_eq(command, "verify") &&
+	    !str_eq(command, "check-login")) {
 		err_set(e, ERR_USAGE, "unknown command '%s'", command);
 		return NULL;
 	}
 	if (parse_options(o, argc - 1, argv + 1, e) < 0)
 		return NULL;
+	end_with_parent(o->progress_fd);
 	if (run_without_store(command, o, &images, e))
 		return images;
 	if (store_open(&s, o->home, e) < 0)
@@ -312,6 +381,8 @@ static json_t *run(int argc, char **argv, struct options *o, struct err *e)
 		images = cmd_pull(o, &s, p, e);
 	else if (str_eq(command, "load"))
 		images = cmd_load(o, &s, p, e);
+	else if (str_eq(command, "save"))
+		images = cmd_save(o, &s, p, e);
 	else
 		images = cmd_verify(o, &s, e);
 	progress_free(p);
@@ -363,6 +434,7 @@ int main(int argc, char **argv)
 		.operand = "",
 		.progress_fd = -1,
 		.registry_fd = -1,
+		.archive_fd = -1,
 		.max_size = INGEST_MAX_SIZE_DEFAULT,
 	};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -370,6 +442,7 @@ int main(int argc, char **argv)
 	json_t *images;
 	int status;
 
+	platform_host(&o.platform);
 	log_setup("msb-image", secure_getenv("MSB_DEBUG") ? LOG_DEBUG : LOG_WARN);
 	/* A reader of progress that goes away must not end a pull. */
 	sigaction(SIGPIPE, &ignore, NULL);
@@ -381,5 +454,8 @@ int main(int argc, char **argv)
 		status = images ? 0 : e.code == ERR_USAGE ? 2 : 1;
 	json_decref(images);
 	strv_release(&o.tags);
+	for (size_t i = 0; i < o.n_images; i++)
+		strv_release(&o.images[i].names);
+	free(o.images);
 	return status;
 }

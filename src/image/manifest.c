@@ -8,17 +8,6 @@
 #define NAME_ANNOTATION "io.containerd.image.name"
 #define TAG_ANNOTATION  "org.opencontainers.image.ref.name"
 
-const char *manifest_host_architecture(void)
-{
-#if defined(__x86_64__)
-	return "amd64";
-#elif defined(__aarch64__)
-	return "arm64";
-#else
-#error "unknown architecture"
-#endif
-}
-
 static int corrupt(struct err *e, const char *what)
 {
 	return err_set(e, ERR_CORRUPT, "bad image manifest: %s", what);
@@ -31,11 +20,16 @@ static char *dup_string(const json_t *object, const char *key)
 	return s ? xstrdup(s) : NULL;
 }
 
+static void platform_from_json(const json_t *j, struct platform *ret)
+{
+	platform_set(ret, json_string_value(json_object_get(j, "os")),
+		     json_string_value(json_object_get(j, "architecture")),
+		     json_string_value(json_object_get(j, "variant")));
+}
+
 static void descriptor_release(struct descriptor *d)
 {
 	free(d->media_type);
-	free(d->os);
-	free(d->architecture);
 	free(d->name);
 	*d = (struct descriptor){0};
 }
@@ -57,13 +51,15 @@ static int parse_descriptor(const json_t *j, struct descriptor *ret, struct err 
 		return corrupt(e, "a descriptor has no size");
 	d.size = (uint64_t)json_integer_value(size);
 	d.media_type = dup_string(j, "mediaType");
-	d.os = dup_string(platform, "os");
-	d.architecture = dup_string(platform, "architecture");
-	d.name = dup_string(notes, NAME_ANNOTATION);
-	if (!d.name) {
-		d.name = dup_string(notes, TAG_ANNOTATION);
-		/* Some tools put the whole name there, others just the tag. */
-		d.name_is_tag = d.name && !strpbrk(d.name, "/:");
+	d.has_platform = json_is_object(platform);
+	platform_from_json(platform, &d.platform);
+	/* Some tools put the whole name there, as users know it, others just the tag. */
+	d.name = dup_string(notes, TAG_ANNOTATION);
+	d.name_is_tag = d.name && !strpbrk(d.name, "/:");
+	if (!d.name || (d.name_is_tag && json_object_get(notes, NAME_ANNOTATION))) {
+		free(d.name);
+		d.name = dup_string(notes, NAME_ANNOTATION);
+		d.name_is_tag = false;
 	}
 	*ret = d;
 	return 0;
@@ -173,29 +169,64 @@ void manifest_release(struct manifest *m)
 	*m = (struct manifest){0};
 }
 
-const struct descriptor *manifest_select(const struct manifest *index, const char *os,
-					 const char *architecture, struct err *e)
+uint64_t manifest_layers_size(const struct manifest *m)
 {
-	_cleanup_free_ char *all = xstrdup("");
+	uint64_t n = 0;
 
-	for (size_t i = 0; i < index->n_items; i++) {
+	for (size_t i = 0; i < m->n_items; i++)
+		if (__builtin_add_overflow(n, m->items[i].size, &n))
+			return INT64_MAX;
+	return MIN(n, (uint64_t)INT64_MAX);
+}
+
+/* What an index has to offer, for a hint; owned. */
+static char *platforms_text(const struct manifest *index)
+{
+	char *all = xstrdup(""), text[PLATFORM_TEXT_LEN];
+
+	for (size_t i = 0; i < index->n_items && strlen(all) < 200; i++) {
 		const struct descriptor *d = &index->items[i];
 		char *longer;
 
-		if (str_eq(d->os, os) && str_eq(d->architecture, architecture))
-			return d;
 		/* Attestations are listed as unknown/unknown. */
-		if (!d->os || !d->architecture || str_eq(d->os, "unknown") || strlen(all) > 200)
+		if (!*d->platform.os || !*d->platform.architecture ||
+		    str_eq(d->platform.os, "unknown"))
 			continue;
-		longer =
-			xasprintf("%s%s%.20s/%.20s", all, *all ? ", " : "", d->os, d->architecture);
+		platform_format(&d->platform, text);
+		longer = xasprintf("%s%s%s", all, *all ? ", " : "", text);
 		free(all);
 		all = longer;
 	}
+	return all;
+}
+
+const struct descriptor *manifest_select(const struct manifest *index,
+					 const struct platform *wanted, struct err *e)
+{
+	_cleanup_free_ char *all = NULL;
+	const struct descriptor *best = NULL;
+	char text[PLATFORM_TEXT_LEN];
+	unsigned best_score = 0;
+
+	for (size_t i = 0; i < index->n_items; i++) {
+		const struct descriptor *d = &index->items[i];
+		unsigned score = 0;
+
+		if (*d->platform.os && *d->platform.architecture)
+			score = platform_score(wanted, &d->platform);
+		if (score > best_score) {
+			best = d;
+			best_score = score;
+		}
+	}
 	/* An index of one image without a platform means that image. */
-	if (index->n_items == 1 && !index->items[0].os)
-		return &index->items[0];
-	err_set(e, ERR_NOT_FOUND, "the image has no variant for %s/%s", os, architecture);
+	if (!best && index->n_items == 1 && !*index->items[0].platform.os)
+		best = &index->items[0];
+	if (best)
+		return best;
+	platform_format(wanted, text);
+	all = platforms_text(index);
+	err_set(e, ERR_NOT_FOUND, "the image has no variant for %s", text);
 	if (*all)
 		err_hint(e, "it is available for %s", all);
 	return NULL;
@@ -233,8 +264,7 @@ int image_config_parse(const char *text, size_t len, struct image_config *ret, s
 		return err_set(e, ERR_CORRUPT, "bad image config: %s",
 			       je.text[0] ? je.text : "not a JSON object");
 	}
-	c.architecture = json_string_value(json_object_get(c.json, "architecture"));
-	c.os = json_string_value(json_object_get(c.json, "os"));
+	platform_from_json(c.json, &c.platform);
 	c.created = json_string_value(json_object_get(c.json, "created"));
 	if (parse_diff_ids(json_object_get(json_object_get(c.json, "rootfs"), "diff_ids"), &c, e) <
 	    0) {

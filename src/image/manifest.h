@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "image/digest.h"
+#include "image/platform.h"
 
 #include <jansson.h>
 
@@ -29,9 +30,10 @@ struct descriptor {
 	struct digest digest;
 	uint64_t size;
 	char *media_type;
-	/* In an index only; may be NULL. */
-	char *os, *architecture;
-	char *name;       /* of the annotations that say what the image is called */
+	/* In an index only. */
+	bool has_platform;
+	struct platform platform;
+	char *name;       /* of the annotations that say what the image is called; or NULL */
 	bool name_is_tag; /* only its tag */
 };
 
@@ -46,22 +48,23 @@ struct image_config {
 	json_t *json;
 	struct digest *diff_ids;
 	size_t n_diff_ids;
-	const char *architecture, *os, *created; /* NULL when absent */
+	struct platform platform;
+	const char *created; /* NULL when absent */
 };
 
 /* 0, or -1 with ERR_CORRUPT for nonsense or ERR_UNSUPPORTED for what is no container image. */
 int manifest_parse(const char *text, size_t len, struct manifest *ret, struct err *e);
 void manifest_release(struct manifest *m);
 
+/* The sum of the sizes of all items, which a manifest may exaggerate; INT64_MAX at most. */
+uint64_t manifest_layers_size(const struct manifest *m);
+
 /*
- * The entry of an index for a platform such as linux/amd64; NULL with ERR_NOT_FOUND that says
- * what there is.
+ * The entry of an index that suits a platform best, of equals the first; NULL with ERR_NOT_FOUND
+ * that says what there is.
  */
-const struct descriptor *manifest_select(const struct manifest *index, const char *os,
-					 const char *architecture, struct err *e);
+const struct descriptor *manifest_select(const struct manifest *index,
+					 const struct platform *wanted, struct err *e);
 
 int image_config_parse(const char *text, size_t len, struct image_config *ret, struct err *e);
 void image_config_release(struct image_config *c);
-
-/* The architecture of this machine as images call it. */
-const char *manifest_host_architecture(void);

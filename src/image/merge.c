@@ -25,8 +25,8 @@
 #include <sys/stat.h>
 
 #define SYMLINKS_MAX 40
-/* Parts of one path, links resolved: a few links could have very many. */
-#define PARTS_MAX 4096
+/* Names on the way to one directory: any path, and some more for links. */
+#define WALK_STEPS_MAX 4096U
 
 static int does_not_fit(struct err *e, const struct layer_entry *entry, const char *why)
 {
@@ -46,7 +46,7 @@ struct walk {
 		size_t len;
 	} stack[SYMLINKS_MAX + 1];
 	size_t depth;
-	unsigned int n_links;
+	unsigned int n_links, n_steps;
 };
 
 /* The next part of the path, or 0 at the end. */
@@ -87,15 +87,15 @@ static enum walk_result walk_dir(struct tree *t, const char *path, size_t len, b
 	struct walk w = {.depth = 1};
 	struct tree_node *dir = t->root;
 	const char *name;
-	size_t n, n_parts = 0;
+	size_t n;
 
 	w.stack[0].p = path;
 	w.stack[0].len = len;
 	while ((n = walk_next(&w, &name)) > 0) {
 		struct tree_node *child;
 
-		if (++n_parts > PARTS_MAX) {
-			*why = "is below symbolic links that are too long";
+		if (++w.n_steps > WALK_STEPS_MAX) {
+			*why = "is below links that lead about for too long";
 			return WALK_BAD;
 		}
 		if (n == 1 && name[0] == '.')

@@ -52,10 +52,25 @@ void progress_stage(struct progress *p, enum progress_stage stage)
 	write_line(p, line, n);
 }
 
+void progress_resolved(struct progress *p, const struct digest *manifest, size_t layers,
+		       uint64_t total)
+{
+	char digest[DIGEST_TEXT_LEN], line[256];
+	int n;
+
+	digest_format(manifest, digest);
+	n = snprintf(line, sizeof(line),
+		     "{\"event\":\"resolved\",\"manifest_digest\":\"%s\",\"layer_count\":%zu,"
+		     "\"total_bytes\":%llu}\n",
+		     digest, layers, (unsigned long long)total);
+	write_line(p, line, n);
+}
+
 void progress_layer(struct progress *p, struct progress_layer *l, enum progress_state state,
 		    uint64_t done)
 {
-	static const char *const names[] = {"waiting", "downloading", "exists", "done"};
+	static const char *const names[] = {"waiting", "downloading", "unpacking", "exists",
+					    "done"};
 	uint64_t now = clock_mono_ns();
 	char digest[DIGEST_TEXT_LEN], line[256];
 	int n;

@@ -3,8 +3,9 @@
  * Progress for the calling program: one JSON object per line on a descriptor.
  *
  *	{"event":"stage","stage":"resolve"|"download"|"metadata"}
- *	{"event":"layer","digest":"sha256:…","state":"waiting"|"downloading"|"exists"|"done",
- *	 "done":BYTES,"total":BYTES}
+ *	{"event":"resolved","manifest_digest":"sha256:…","layer_count":N,"total_bytes":BYTES}
+ *	{"event":"layer","digest":"sha256:…","state":"waiting"|"downloading"|"unpacking"|"exists"|
+ *	 "done","done":BYTES,"total":BYTES}
  *
  * Any thread may report. A reader that has gone away is no error.
  */
@@ -12,12 +13,15 @@
 
 #include "image/digest.h"
 
+#include <stddef.h>
+
 struct progress;
 
 enum progress_stage { PROGRESS_RESOLVE, PROGRESS_DOWNLOAD, PROGRESS_METADATA };
 enum progress_state {
 	PROGRESS_WAITING,
 	PROGRESS_DOWNLOADING,
+	PROGRESS_UNPACKING, /* all bytes are here, but not all that is made of them */
 	PROGRESS_EXISTS,
 	PROGRESS_DONE,
 };
@@ -34,6 +38,9 @@ struct progress *progress_new(int fd);
 struct progress *progress_free(struct progress *p);
 
 void progress_stage(struct progress *p, enum progress_stage stage);
+/* What a reference has led to. */
+void progress_resolved(struct progress *p, const struct digest *manifest, size_t layers,
+		       uint64_t total);
 /* While downloading at most about ten lines per second and layer come out. */
 void progress_layer(struct progress *p, struct progress_layer *l, enum progress_state state,
 		    uint64_t done);

@@ -97,7 +97,7 @@ static int resolve_platform(struct pull *p, struct http *h, struct digest *d, ch
 			*ret_len = len;
 			return 0;
 		}
-		chosen = manifest_select(&m, p->o->os, p->o->architecture, e);
+		chosen = manifest_select(&m, &p->o->platform, e);
 		if (chosen)
 			*d = chosen->digest;
 		manifest_release(&m);
@@ -209,6 +209,8 @@ static int transfer_layer(struct pull *p, struct http *h, struct layer_transfer 
 		return -1;
 	t->received = 0;
 	r = registry_blob(p->registry, h, &d->digest, d->size, layer_body, t, &t->mirrored, e);
+	if (r == 0)
+		progress_layer(p->progress, &t->progress, PROGRESS_UNPACKING, t->received);
 	digest_format(&d->digest, name);
 	if (r == 0 || (e->code == ERR_CANCELLED && !atomic_load(&p->cancel)))
 		/* When the ingest ended the transfer, it knows why. */
@@ -228,7 +230,6 @@ static int pull_layer(struct pull *p, struct http *h, size_t i, struct err *e)
 	bool there = !p->o->force && image_layer_present(p->store, diff_id);
 
 	if (!there) {
-		progress_layer(p->progress, &t.progress, PROGRESS_WAITING, 0);
 		lock = store_lock(p->store, STORE_LAYER_INDEX, diff_id, e);
 		if (lock < 0)
 			return -1;
@@ -322,14 +323,16 @@ static int pull_layers(struct pull *p, struct err *e)
 
 /* --- the whole ----------------------------------------------------------------------------- */
 
-static int check_platform(const struct image *im, const struct pull_options *o, struct err *e)
+/* Says what there is to do before the first of it is done. */
+static void announce_layers(struct pull *p, const struct image *im)
 {
-	const char *arch = im->config.architecture, *os = im->config.os;
+	for (size_t i = 0; i < im->manifest.n_items; i++) {
+		struct progress_layer l = {.digest = im->manifest.items[i].digest,
+					   .total = im->manifest.items[i].size};
 
-	if ((arch && *arch && !str_eq(arch, o->architecture)) || (os && *os && !str_eq(os, o->os)))
-		return err_set(e, ERR_UNSUPPORTED, "the image is for %s/%s, not for %s/%s",
-			       os ? os : "", arch ? arch : "", o->os, o->architecture);
-	return 0;
+		if (!is_repeated(im, i))
+			progress_layer(p->progress, &l, PROGRESS_WAITING, 0);
+	}
 }
 
 static json_t *pull_resolved(struct pull *p, struct image *im, struct err *e)
@@ -339,6 +342,7 @@ static json_t *pull_resolved(struct pull *p, struct image *im, struct err *e)
 	if (!cached) {
 		p->image = im;
 		progress_stage(p->progress, PROGRESS_DOWNLOAD);
+		announce_layers(p, im);
 		if (pull_layers(p, e) < 0)
 			return NULL;
 		progress_stage(p->progress, PROGRESS_METADATA);
@@ -369,7 +373,8 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 	if (r < 0 ||
 	    image_init(&im, p->store, &d, manifest, manifest_len, config, config_len, e) < 0)
 		return NULL;
-	if (check_platform(&im, p->o, e) == 0)
+	progress_resolved(p->progress, &d, im.manifest.n_items, manifest_layers_size(&im.manifest));
+	if (image_check_platform(&im, &p->o->platform, e) == 0)
 		record = pull_resolved(p, &im, e);
 	if (record)
 		image_record_resolved(record, &resolved);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "image/endpoint.h"
+#include "image/platform.h"
 #include "image/progress.h"
 #include "image/store.h"
 
@@ -10,7 +11,7 @@
 
 struct pull_options {
 	const char *reference; /* as typed */
-	const char *os, *architecture;
+	struct platform platform;
 	const struct endpoints *endpoints; /* NULL: only the registry that the reference names */
 	bool force; /* fetch layers and make metadata even if they are there */
 	uint64_t max_size;

@@ -29,6 +29,10 @@ void *tree_alloc(struct tree *t, size_t size, struct err *e)
 	if (!c || c->size - c->used < size) {
 		size_t room = MAX(size, (size_t)CHUNK_LEN);
 
+		if (room > TREE_BYTES_MAX - t->bytes) {
+			err_set(e, ERR_INVALID, "the image has too many files and attributes");
+			return NULL;
+		}
 		c = malloc(sizeof(*c) + room);
 		if (!c) {
 			no_memory(e);
@@ -36,6 +40,7 @@ void *tree_alloc(struct tree *t, size_t size, struct err *e)
 		}
 		*c = (struct tree_chunk){.next = t->chunks, .size = room};
 		t->chunks = c;
+		t->bytes += room;
 	}
 	p = c->mem + c->used;
 	c->used += size;

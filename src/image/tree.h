@@ -14,6 +14,8 @@
 
 #define TREE_NODES_MAX (4U * 1024 * 1024)
 #define TREE_DEPTH_MAX 2048
+/* Layers may replace the same names again and again. */
+#define TREE_BYTES_MAX (2 * GIB)
 
 /* There may be millions of the next two: fields are in an order that leaves no holes. */
 struct tree_inode {
@@ -59,6 +61,7 @@ struct tree {
 	/* Changes when a path may lead elsewhere than before: a directory or link is gone. */
 	uint32_t generation;
 	struct tree_chunk *chunks;
+	uint64_t bytes; /* of all chunks */
 };
 
 /* Makes a tree with an empty root directory, mode 0755 and time 0. */

@@ -30,6 +30,46 @@ static const char *const migrations[] = {
 	"  record TEXT NOT NULL,"
 	"  created_at INTEGER NOT NULL);"
 	"CREATE INDEX images_by_canonical ON images (canonical);",
+	/*
+	 * Images without their records, which only few commands read; what their files occupy; who
+	 * needs an image. Records that are damaged are of no use, and would stop the rest.
+	 */
+	"ALTER TABLE images RENAME TO old_images;"
+	"DROP INDEX images_by_canonical;"
+	"CREATE TABLE images ("
+	"  id INTEGER PRIMARY KEY,"
+	"  reference TEXT NOT NULL UNIQUE,"
+	"  canonical TEXT NOT NULL,"
+	"  manifest_digest TEXT NOT NULL,"
+	"  os TEXT NOT NULL,"
+	"  architecture TEXT NOT NULL,"
+	"  variant TEXT NOT NULL,"
+	"  layer_count INTEGER NOT NULL,"
+	"  size_bytes INTEGER NOT NULL,"
+	"  created_at INTEGER NOT NULL,"
+	"  counted INTEGER NOT NULL);" /* image_files is filled in */
+	"CREATE INDEX images_by_canonical ON images (canonical);"
+	"CREATE INDEX images_by_manifest ON images (manifest_digest);"
+	"CREATE TABLE image_records (image INTEGER PRIMARY KEY, record TEXT NOT NULL);"
+	"CREATE TABLE files ("
+	"  id INTEGER PRIMARY KEY,"
+	"  path TEXT NOT NULL UNIQUE,"
+	"  bytes INTEGER NOT NULL);"
+	"CREATE TABLE image_files ("
+	"  image INTEGER NOT NULL,"
+	"  file INTEGER NOT NULL,"
+	"  PRIMARY KEY (image, file)) WITHOUT ROWID;"
+	"CREATE INDEX image_files_by_file ON image_files (file);"
+	"INSERT INTO images SELECT rowid, reference, canonical, manifest_digest,"
+	"  ifnull(json_extract(record, '$.os'), ''),"
+	"  ifnull(json_extract(record, '$.architecture'), ''), '',"
+	"  ifnull(json_extract(record, '$.layer_count'), 0),"
+	"  ifnull(json_extract(record, '$.size_bytes'), 0), created_at, 0"
+	"  FROM old_images WHERE json_valid(record);"
+	"INSERT INTO image_records SELECT rowid, record FROM old_images WHERE json_valid(record);"
+	"DROP TABLE old_images;"
+	"CREATE VIEW image_users AS SELECT 'sandbox' AS kind, name, image AS reference,"
+	"  json_extract(config, '$.image.manifest_digest') AS manifest_digest FROM sandboxes;",
 };
 
 static int db_error(struct db *db, struct err *e)

@@ -81,15 +81,19 @@ char *home_path(const struct home *h, const char *fmt, ...)
 	return xasprintf("%s/%s", h->path, rest);
 }
 
-int home_lock_cache(const struct home *h, bool exclusive, struct err *e)
+int home_lock_cache(const struct home *h, bool exclusive, bool wait, struct err *e)
 {
 	_cleanup_free_ char *path = home_path(h, "cache/lock");
 	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int how = (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB);
 
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open '%s'", path);
-	while (flock(fd, exclusive ? LOCK_EX : LOCK_SH) < 0)
+	while (flock(fd, how) < 0) {
+		if (errno == EWOULDBLOCK)
+			return err_set(e, ERR_BUSY, "the image cache is in use");
 		if (errno != EINTR)
 			return err_sys(e, errno, "cannot lock '%s'", path);
+	}
 	return steal_fd(&fd);
 }

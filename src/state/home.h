@@ -24,7 +24,8 @@ void home_release(struct home *h);
 char *home_path(const struct home *h, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 
 /*
- * Locks cache/lock until the returned descriptor is closed: shared for adding content, exclusive
- * for removing any. -1 with the error set.
+ * Locks cache/lock until the returned descriptor is closed: shared for adding content or putting
+ * it to use, exclusive for removing any. -1 with the error set: without `wait` ERR_BUSY when
+ * another process holds it.
  */
-int home_lock_cache(const struct home *h, bool exclusive, struct err *e);
+int home_lock_cache(const struct home *h, bool exclusive, bool wait, struct err *e);

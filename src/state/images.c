@@ -3,12 +3,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "state/image_files.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 void image_row_release(struct image_row *r)
 {
@@ -18,21 +15,82 @@ void image_row_release(struct image_row *r)
 	*r = (struct image_row){0};
 }
 
-int images_put(struct db *db, const char *reference, const char *canonical, json_t *record,
-	       struct err *e)
+void image_list_release(struct image_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free(l->v[i].reference);
+		free(l->v[i].manifest_digest);
+		free(l->v[i].os);
+		free(l->v[i].architecture);
+		free(l->v[i].variant);
+	}
+	free(l->v);
+	*l = (struct image_list){0};
+}
+
+/* --- adding -------------------------------------------------------------------------------- */
+
+static const char *record_string(json_t *record, const char *key)
+{
+	const char *s = json_string_value(json_object_get(record, key));
+
+	return s ? s : "";
+}
+
+static int64_t record_number(json_t *record, const char *key)
+{
+	return json_integer_value(json_object_get(record, key));
+}
+
+static int put_row(struct db *db, const char *reference, const char *canonical, json_t *record,
+		   int64_t *ret_id, struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = db_prepare(
+		db, e,
+		"INSERT INTO images (reference, canonical, manifest_digest, os, architecture, "
+		"variant, "
+		"layer_count, size_bytes, created_at, counted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
+		"1) "
+		"ON CONFLICT (reference) DO UPDATE SET manifest_digest = excluded.manifest_digest, "
+		"os = excluded.os, architecture = excluded.architecture, variant = "
+		"excluded.variant, "
+		"layer_count = excluded.layer_count, size_bytes = excluded.size_bytes, "
+		"created_at = excluded.created_at, counted = 1 RETURNING id",
+		"ssssssiii", reference, canonical, record_string(record, "manifest_digest"),
+		record_string(record, "os"), record_string(record, "architecture"),
+		record_string(record, "variant"), record_number(record, "layer_count"),
+		record_number(record, "size_bytes"), (int64_t)clock_real_ns());
+
+	if (!st || db_step(db, st, e) < 0)
+		return -1;
+	*ret_id = sqlite3_column_int64(st, 0);
+	return db_step(db, st, e);
+}
+
+int images_put(struct db *db, const struct home *h, const char *reference, const char *canonical,
+	       json_t *record, struct err *e)
 {
 	_cleanup_free_ char *text = json_dumps(record, JSON_COMPACT);
-	const char *digest = json_string_value(json_object_get(record, "manifest_digest"));
+	int64_t id;
+	int r;
 
-	if (!text || !digest)
+	if (!text || !*record_string(record, "manifest_digest"))
 		return err_set(e, ERR_INTERNAL, "image record without a digest");
-	return db_run(db, e,
-		      "INSERT INTO images (reference, canonical, manifest_digest, record, "
-		      "created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (reference) DO UPDATE SET "
-		      "manifest_digest = excluded.manifest_digest, record = excluded.record, "
-		      "created_at = excluded.created_at",
-		      "ssssi", reference, canonical, digest, text, (int64_t)clock_real_ns());
+	if (db_begin(db, e) < 0)
+		return -1;
+	r = put_row(db, reference, canonical, record, &id, e);
+	if (r == 0)
+		r = db_run(db, e, "REPLACE INTO image_records (image, record) VALUES (?, ?)", "is",
+			   id, text);
+	if (r == 0)
+		r = image_files_put(db, h, id, record, e);
+	if (r == 0)
+		r = db_commit(db, e);
+	db_rollback(db);
+	return r;
 }
+
+/* --- reading ------------------------------------------------------------------------------- */
 
 static int read_row(sqlite3_stmt *st, struct image_row *ret, struct err *e)
 {
@@ -49,7 +107,9 @@ static int read_row(sqlite3_stmt *st, struct image_row *ret, struct err *e)
 	return 0;
 }
 
-#define IMAGE_COLUMNS "SELECT reference, manifest_digest, record, created_at FROM images "
+#define IMAGE_COLUMNS                                                 \
+	"SELECT reference, manifest_digest, record, created_at FROM " \
+	"images JOIN image_records ON image = id "
 
 static int get_row(struct db *db, const char *sql, const char *key, const char *reference,
 		   struct image_row *ret, struct err *e)
@@ -76,160 +136,151 @@ int images_get_canonical(struct db *db, const char *reference, const char *canon
 		       canonical, reference, ret, e);
 }
 
-int images_list(struct db *db, struct image_row **ret, size_t *ret_n, struct err *e)
+/* --- lists --------------------------------------------------------------------------------- */
+
+static void read_summary(sqlite3_stmt *st, struct image_summary *ret)
 {
-	_cleanup_stmt_ sqlite3_stmt *st = db_prepare(db, e, IMAGE_COLUMNS "ORDER BY reference", "");
-	struct image_row *rows = NULL;
-	size_t n = 0;
+	*ret = (struct image_summary){
+		.reference = db_column_string(st, 0),
+		.manifest_digest = db_column_string(st, 1),
+		.os = db_column_string(st, 2),
+		.architecture = db_column_string(st, 3),
+		.variant = db_column_string(st, 4),
+		.layer_count = (uint64_t)sqlite3_column_int64(st, 5),
+		.size_bytes = (uint64_t)sqlite3_column_int64(st, 6),
+		.created_at = (uint64_t)sqlite3_column_int64(st, 7),
+		.disk_bytes = (uint64_t)sqlite3_column_int64(st, 8),
+		.shared_bytes = (uint64_t)sqlite3_column_int64(st, 9),
+	};
+}
+
+static int read_list(struct db *db, sqlite3_stmt *st, struct image_list *ret, struct err *e)
+{
+	size_t room = 0;
 	int r = -1;
 
+	*ret = (struct image_list){0};
 	while (st && (r = db_step(db, st, e)) > 0) {
-		rows = xreallocarray(rows, n + 1, sizeof(*rows));
-		if (read_row(st, &rows[n], e) < 0) {
-			r = -1;
-			break;
+		if (ret->n == room) {
+			room = room ? room * 2 : 16;
+			ret->v = xreallocarray(ret->v, room, sizeof(*ret->v));
 		}
-		n++;
+		read_summary(st, &ret->v[ret->n++]);
 	}
-	if (r < 0) {
-		while (n)
-			image_row_release(&rows[--n]);
-		free(rows);
+	if (r < 0)
+		image_list_release(ret);
+	return r;
+}
+
+#define SUMMARY_COLUMNS                                                                           \
+	"SELECT reference, manifest_digest, os, architecture, variant, layer_count, size_bytes, " \
+	"created_at, disk, shared FROM images "
+
+int images_list(struct db *db, const struct home *h, struct image_list *ret, struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+
+	if (image_files_complete(db, h, e) < 0)
 		return -1;
-	}
-	*ret = rows;
-	*ret_n = n;
-	return 0;
+	st = db_prepare(db, e,
+			"WITH users AS MATERIALIZED (SELECT file, count(*) AS n FROM image_files "
+			"GROUP BY file), sums AS MATERIALIZED (SELECT image, sum(bytes) AS disk, "
+			"sum(iif(n > 1, bytes, 0)) AS shared FROM image_files JOIN files ON "
+			"files.id = file JOIN users USING (file) GROUP BY image) " SUMMARY_COLUMNS
+			"LEFT JOIN sums ON image = id ORDER BY reference",
+			"");
+	return read_list(db, st, ret, e);
+}
+
+int images_summary(struct db *db, const struct home *h, const char *reference,
+		   struct image_list *ret, struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+
+	if (image_files_complete(db, h, e) < 0)
+		return -1;
+	st = db_prepare(
+		db, e,
+		SUMMARY_COLUMNS
+		"LEFT JOIN (SELECT a.image, sum(bytes) AS disk, sum(iif((SELECT count(*) FROM "
+		"image_files AS b WHERE b.file = a.file) > 1, bytes, 0)) AS shared FROM "
+		"image_files AS a JOIN files ON files.id = a.file WHERE a.image = "
+		"(SELECT id FROM images WHERE reference = ?1)) WHERE reference = ?1",
+		"s", reference);
+	if (read_list(db, st, ret, e) < 0)
+		return -1;
+	if (ret->n == 1)
+		return 0;
+	image_list_release(ret);
+	return err_set(e, ERR_NOT_FOUND, "image not found: %s", reference);
+}
+
+static int read_names(struct db *db, sqlite3_stmt *st, struct strv *ret, struct err *e)
+{
+	int r = -1;
+
+	while (st && (r = db_step(db, st, e)) > 0)
+		strv_take(ret, db_column_string(st, 0));
+	return r;
+}
+
+int images_same(struct db *db, const struct image_row *row, struct strv *ret, struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st =
+		db_prepare(db, e,
+			   "SELECT reference FROM images WHERE manifest_digest = ? AND "
+			   "reference != ? ORDER BY reference",
+			   "ss", row->manifest_digest, row->reference);
+
+	return read_names(db, st, ret, e);
+}
+
+int images_users(struct db *db, const struct image_row *row, struct strv *ret, struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st =
+		db_prepare(db, e,
+			   "SELECT name FROM image_users WHERE kind = 'sandbox' AND "
+			   "(manifest_digest = ? OR reference = ?) ORDER BY name",
+			   "ss", row->manifest_digest, row->reference);
+
+	return read_names(db, st, ret, e);
+}
+
+/* --- removing ------------------------------------------------------------------------------ */
+
+static int check_unused(struct db *db, const char *reference, struct err *e)
+{
+	/* Made from this reference, or from any spelling when nothing else refers to the image. */
+	_cleanup_stmt_ sqlite3_stmt *st = db_prepare(
+		db, e,
+		"WITH same AS (SELECT reference, manifest_digest FROM images WHERE "
+		"manifest_digest = (SELECT manifest_digest FROM images WHERE reference = ?)) "
+		"SELECT kind, name FROM image_users WHERE reference = ? OR "
+		"(SELECT count(*) FROM same) = 1 AND manifest_digest = "
+		"(SELECT manifest_digest FROM same) LIMIT 1",
+		"ss", reference, reference);
+	int r = st ? db_step(db, st, e) : -1;
+	const char *kind;
+
+	if (r <= 0)
+		return r;
+	kind = (const char *)sqlite3_column_text(st, 0);
+	err_set(e, ERR_BUSY, "image '%s' is used by %s '%s'", reference, kind,
+		(const char *)sqlite3_column_text(st, 1));
+	return err_hint(e, "remove the %s first, or use --force to drop the reference", kind);
 }
 
 int images_remove(struct db *db, const char *reference, bool force, struct err *e)
 {
-	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r;
 
 	if (db_begin(db, e) < 0)
 		return -1;
-	/* Made from this reference, or from any spelling when nothing else refers to the image. */
-	st = db_prepare(
-		db, e,
-		"WITH same AS (SELECT reference, manifest_digest FROM images WHERE "
-		"manifest_digest = (SELECT manifest_digest FROM images WHERE reference = ?)) "
-		"SELECT name FROM sandboxes WHERE image = ? OR (SELECT count(*) FROM same) = 1 "
-		"AND json_extract(config, '$.image.manifest_digest') = "
-		"(SELECT manifest_digest FROM same) LIMIT 1",
-		"ss", reference, reference);
-	r = st ? db_step(db, st, e) : -1;
-	if (r > 0 && !force) {
-		err_set(e, ERR_BUSY, "image '%s' is used by sandbox '%s'", reference,
-			(const char *)sqlite3_column_text(st, 0));
-		r = err_hint(e, "remove the sandbox first, or use --force to drop the reference");
-	}
-	if (r >= 0)
-		r = db_run(db, e, "DELETE FROM images WHERE reference = ?", "s", reference);
-	if (r == 0 && sqlite3_changes(db->conn) == 0)
-		r = err_set(e, ERR_NOT_FOUND, "image not found: %s", reference);
+	r = force ? 0 : check_unused(db, reference, e);
+	if (r == 0)
+		r = image_files_forget(db, reference, e);
 	if (r == 0)
 		r = db_commit(db, e);
 	db_rollback(db);
-	return r;
-}
-
-/* --- garbage collection -------------------------------------------------------------------- */
-
-/* Adds the file of a digest to a set (the keys of a JSON object), unless it is not one of ours. */
-static void mark(json_t *keep, const char *folder, const char *digest, const char *suffix)
-{
-	_cleanup_free_ char *name = NULL;
-
-	if (!digest || !str_starts_with(digest, "sha256:"))
-		return;
-	name = xasprintf("%s/sha256_%s%s", folder, digest + strlen("sha256:"), suffix);
-	json_object_set_new(keep, name, json_true());
-}
-
-/* Adds the files below cache/ that a record needs. */
-static void mark_record(json_t *record, json_t *keep)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach (json_object_get(record, "disk"), i, item)
-		if (json_is_string(item))
-			json_object_set_new(keep, json_string_value(item), json_true());
-	mark(keep, "blobs", json_string_value(json_object_get(record, "manifest_digest")), "");
-	mark(keep, "blobs", json_string_value(json_object_get(record, "resolved_digest")), "");
-	mark(keep, "blobs", json_string_value(json_object_get(record, "config_digest")), "");
-	json_array_foreach (json_object_get(record, "layers"), i, item) {
-		const char *digest = json_string_value(json_object_get(item, "digest"));
-		const char *diff_id = json_string_value(json_object_get(item, "diff_id"));
-
-		mark(keep, "blobs", digest, "");
-		mark(keep, "blobs", digest, ".zst");
-		mark(keep, "layers", diff_id, ".data2");
-		mark(keep, "layers", diff_id, ".index2");
-	}
-}
-
-static int mark_all(struct db *db, json_t *keep, struct err *e)
-{
-	/* A sandbox's configuration carries the record of the image it was made from. */
-	_cleanup_stmt_ sqlite3_stmt *st =
-		db_prepare(db, e,
-			   "SELECT record FROM images UNION ALL "
-			   "SELECT json_extract(config, '$.image') FROM sandboxes",
-			   "");
-	int r = -1;
-
-	while (st && (r = db_step(db, st, e)) > 0) {
-		const char *text = (const char *)sqlite3_column_text(st, 0);
-		json_t *record = text ? json_loads(text, 0, NULL) : NULL;
-
-		if (text && !record)
-			return err_set(e, ERR_CORRUPT, "damaged image record in the database");
-		mark_record(record, keep);
-		json_decref(record);
-	}
-	return r;
-}
-
-static int sweep(const struct home *h, const char *folder, json_t *keep, uint64_t *bytes,
-		 struct err *e)
-{
-	_cleanup_free_ char *path = home_path(h, "cache/%s", folder);
-	DIR *dir = opendir(path);
-	struct dirent *de;
-
-	if (!dir)
-		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot read '%s'", path);
-	while ((de = readdir(dir))) {
-		_cleanup_free_ char *name = xasprintf("%s/%s", folder, de->d_name);
-		struct stat st;
-
-		if (de->d_name[0] == '.' || json_object_get(keep, name) ||
-		    !strstr(de->d_name, "sha256_") ||
-		    fstatat(dirfd(dir), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		if (unlinkat(dirfd(dir), de->d_name, 0) == 0)
-			*bytes += (uint64_t)st.st_blocks * 512;
-	}
-	closedir(dir);
-	return 0;
-}
-
-int images_collect(struct db *db, const struct home *h, uint64_t *ret, struct err *e)
-{
-	static const char *const folders[] = {"images", "layers", "blobs"};
-	_cleanup_close_ int lock = home_lock_cache(h, true, e);
-	json_t *keep = json_object();
-	uint64_t bytes = 0;
-	int r = -1;
-
-	if (lock >= 0)
-		r = mark_all(db, keep, e);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++)
-		r = sweep(h, folders[i], keep, &bytes, e);
-	json_decref(keep);
-	if (r == 0 && ret)
-		*ret = bytes;
 	return r;
 }

@@ -79,7 +79,7 @@ def test_spellings_of_a_reference(fresh, load, stored):
 def test_list_and_inspect(fresh, load, small):
     load({"demo": small}).ok()
     table = fresh("images").text().splitlines()
-    assert table[0].split() == ["REFERENCE", "DIGEST", "SIZE", "CREATED"]
+    assert table[0].split() == ["REFERENCE", "DIGEST", "SIZE", "CREATED", "DISK", "SHARED"]
     assert table[1].split()[:2] == ["demo", small.digest[:19]]
     assert fresh("image", "ls").ok() == fresh("images").out
 

@@ -48,6 +48,27 @@ static void test_sys(void **state)
 	assert_int_equal(e.code, ERR_NO_SPACE);
 }
 
+/* Names from a hostile archive end up in messages. */
+static void test_print(void **state)
+{
+	struct err e = {0};
+	char text[256] = "";
+	int out[2], saved = dup(STDERR_FILENO);
+
+	err_set(&e, ERR_CORRUPT, "entry 'a\033]0;x\ab\n' is bad");
+	err_hint(&e, "try\rthis");
+	assert_int_equal(pipe(out), 0);
+	dup2(out[1], STDERR_FILENO);
+	err_print(&e);
+	dup2(saved, STDERR_FILENO);
+	close(out[1]);
+	close(saved);
+	assert_true(read(out[0], text, sizeof(text) - 1) > 0);
+	close(out[0]);
+	assert_string_equal(text, "error: entry 'a\\x1b]0;x\\x07b\\x0a' is bad\n"
+				  "  → try\\x0dthis\n");
+}
+
 static void test_nobody_cares(void **state)
 {
 	assert_int_equal(err_set(NULL, ERR_BUSY, "x"), -1);
@@ -112,7 +133,7 @@ int main(void)
 		cmocka_unit_test(test_set),           cmocka_unit_test(test_wrap),
 		cmocka_unit_test(test_sys),           cmocka_unit_test(test_nobody_cares),
 		cmocka_unit_test(test_truncation),    cmocka_unit_test(test_codes),
-		cmocka_unit_test(test_exit_statuses),
+		cmocka_unit_test(test_exit_statuses), cmocka_unit_test(test_print),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,6 +102,36 @@ static void test_allocation_of_nothing(void **state)
 	free(d);
 }
 
+static void test_printable(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+	} cases[] = {
+		{"", ""},
+		{"plain 'text' \\ ~", "plain 'text' \\ ~"},
+		{"caf\xc3\xa9 \xe6\x97\xa5 \xf0\x9f\x98\x80",
+		 "caf\xc3\xa9 \xe6\x97\xa5 \xf0\x9f\x98\x80"},
+		{"a\nb\tc\r\x7f", "a\\x0ab\\x09c\\x0d\\x7f"},
+		{"\033[31mred", "\\x1b[31mred"},
+		{"\xc2\x9b"
+		 "31m",
+		 "\\xc2\\x9b31m"}, /* a control sequence in one character */
+		{"\xc2\xa0", "\xc2\xa0"},
+		{"bad \xff\xc3", "bad \\xff\\xc3"},
+		{"\xc0\x9b\xe0\x80\x9b", "\\xc0\\x9b\\xe0\\x80\\x9b"}, /* too long forms */
+		{"\xed\xa0\x80", "\\xed\\xa0\\x80"},
+		{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},
+		{"\xe6\x97", "\\xe6\\x97"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *shown = str_printable(cases[i].text);
+
+		assert_string_equal(shown, cases[i].shown);
+		free(shown);
+	}
+}
+
 struct outer {
 	int before;
 	int member;
@@ -130,11 +160,9 @@ static void test_macros(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_u64),
-		cmocka_unit_test(test_hex_encode),
-		cmocka_unit_test(test_strv),
-		cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_allocation_of_nothing),
+		cmocka_unit_test(test_parse_u64), cmocka_unit_test(test_hex_encode),
+		cmocka_unit_test(test_strv),      cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_printable), cmocka_unit_test(test_allocation_of_nothing),
 		cmocka_unit_test(test_macros),
 	};
 

@@ -4,8 +4,8 @@
 
 #include "cli/start.c"
 
-int image_pull(struct cli *cli, const char *reference, const struct registry_overrides *o,
-	       bool force, bool quiet, json_t **ret, struct err *e)
+int image_pull(struct cli *cli, const char *reference, const struct image_fetch *f, json_t **ret,
+	       struct err *e)
 {
 	return err_set(e, ERR_INTERNAL, "not in this test");
 }
@@ -23,6 +23,33 @@ int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err
 int registry_ca_certs_check(const char *path, struct err *e)
 {
 	return 0;
+}
+
+int image_fetch_options(const char *progress, bool json_allowed, const char *platform,
+			struct image_fetch *f, struct err *e)
+{
+	assert_false(json_allowed); /* standard output is the command's */
+	return 0;
+}
+
+int platform_check_runnable(const char *text, struct err *e)
+{
+	return strcmp(text, "linux/good") == 0 ? 0 : err_set(e, ERR_UNSUPPORTED, "a platform");
+}
+
+int image_check_runnable(const char *reference, json_t *record, struct err *e)
+{
+	return err_set(e, ERR_INTERNAL, "not in this test");
+}
+
+bool image_is_for(json_t *record, const char *platform)
+{
+	return false;
+}
+
+int lock_cache(const struct cli *cli, bool exclusive, bool quiet, struct err *e)
+{
+	return err_set(e, ERR_INTERNAL, "not in this test");
 }
 
 int machine_choose(const char *wanted, bool quiet, enum machine_kind *ret, char **ret_qemu,
@@ -155,6 +182,8 @@ static void test_options_check(void **state)
 	check(OPTIONS(.entrypoint = TEXT("")), "alpine", ERR_INVALID);
 	check(OPTIONS(.pull = TEXT("sometimes")), "alpine", ERR_USAGE);
 	check(OPTIONS(.pull = TEXT("never")), "alpine", ERR_NONE);
+	check(OPTIONS(.platform = TEXT("linux/good")), "alpine", ERR_NONE);
+	check(OPTIONS(.platform = TEXT("linux/bad")), "alpine", ERR_UNSUPPORTED);
 	check(OPTIONS(.machine = TEXT("xen")), "alpine", ERR_USAGE);
 	check(OPTIONS(.machine = TEXT("auto")), "alpine", ERR_NONE);
 	check(OPTIONS(.log_level = TEXT("loud")), "alpine", ERR_USAGE);

@@ -123,7 +123,7 @@ static void test_whiteouts(void **state)
 	TAR(&f->tar, .name = ".wh..wh.plnk/", .type = '5');
 	assert_ok(ingest_tar(f, &res), &f->e);
 	assert_int_equal(res.data_size, 0);
-	assert_int_equal(count_files(f, "layers", ".data"), 0);
+	assert_int_equal(count_files(f, "layers", ".data2"), 0);
 	open_index(f, &res.diff_id, &ix);
 	next_entry(&ix, &pos, &en);
 	assert_int_equal(en.type, LAYER_WHITEOUT);

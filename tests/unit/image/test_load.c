@@ -19,6 +19,14 @@ static char *digest_text(const struct digest *d)
 	return xstrdup(text);
 }
 
+static const char *host_architecture(void)
+{
+	static struct platform host;
+
+	platform_host(&host);
+	return host.architecture;
+}
+
 static void sample_init(struct sample *s, bool gzip)
 {
 	_cleanup_free_ char *d0 = NULL, *d1 = NULL, *b0 = NULL, *b1 = NULL, *c = NULL;
@@ -47,7 +55,7 @@ static void sample_init(struct sample *s, bool gzip)
 	s->config = xasprintf("{\"architecture\":\"%s\",\"os\":\"linux\",\"config\":{\"Cmd\":"
 			      "[\"sh\"],\"User\":null},\"rootfs\":{\"type\":\"layers\","
 			      "\"diff_ids\":[\"%s\",\"%s\"]}}",
-			      manifest_host_architecture(), d0, d1);
+			      host_architecture(), d0, d1);
 	hash_bytes(s->config, strlen(s->config), &s->config_digest);
 	c = digest_text(&s->config_digest);
 	s->manifest = xasprintf(
@@ -99,15 +107,13 @@ static void add_oci(struct buf *tar, const struct sample *s, const char *annotat
 static json_t *load_bytes(struct fixture *f, const void *data, size_t n, struct strv *tags)
 {
 	struct strv none = {0};
-	struct load_options o = {.tags = tags ? tags : &none,
-				 .os = "linux",
-				 .architecture = manifest_host_architecture(),
-				 .max_size = GIB};
+	struct load_options o = {.tags = tags ? tags : &none, .max_size = GIB};
 	_cleanup_free_ char *path = xasprintf("%s/archive", f->dir);
 	struct progress *p = progress_new(-1);
 	json_t *images;
 	int fd;
 
+	platform_host(&o.platform);
 	assert_int_equal(write_file_atomic(AT_FDCWD, path, data, n, 0600), 0);
 	fd = open(path, O_RDONLY);
 	f->e = (struct err){0};

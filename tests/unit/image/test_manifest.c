@@ -87,6 +87,15 @@ static void test_too_many_layers(void **state)
 	assert_int_equal(e.code, ERR_UNSUPPORTED);
 }
 
+static const struct descriptor *selected(const struct manifest *m, const char *platform,
+					 struct err *e)
+{
+	struct platform p;
+
+	assert_int_equal(platform_parse(platform, &p, e), 0);
+	return manifest_select(m, &p, e);
+}
+
 static void test_select(void **state)
 {
 	static const char text[] =
@@ -103,14 +112,55 @@ static void test_select(void **state)
 
 	assert_int_equal(parse(text, &m, &e), 0);
 	assert_true(m.is_index);
-	assert_ptr_equal(manifest_select(&m, "linux", "amd64", &e), &m.items[2]);
-	assert_ptr_equal(manifest_select(&m, "linux", "arm64", &e), &m.items[1]);
-	assert_null(manifest_select(&m, "windows", "amd64", &e));
+	assert_ptr_equal(selected(&m, "linux/amd64", &e), &m.items[2]);
+	assert_ptr_equal(selected(&m, "linux/arm64", &e), &m.items[1]);
+	assert_null(selected(&m, "windows/amd64", &e));
 	assert_int_equal(e.code, ERR_NOT_FOUND);
 	assert_string_equal(e.hint, "it is available for linux/arm64, linux/amd64");
 	manifest_release(&m);
 	assert_int_equal(parse(lone, &m, &e), 0);
-	assert_ptr_equal(manifest_select(&m, "linux", "amd64", &e), &m.items[0]);
+	assert_ptr_equal(selected(&m, "linux/amd64", &e), &m.items[0]);
+	manifest_release(&m);
+}
+
+#define VARIANT(n, arch, variant)                                                \
+	"{\"digest\":\"" D1 "\",\"size\":" #n ",\"platform\":{\"os\":\"linux\"," \
+	"\"architecture\":\"" arch "\",\"variant\":\"" variant "\"}}"
+
+/* The best of the variants that do, whatever their order. */
+static void test_select_variant(void **state)
+{
+	static const char text[] =
+		"{\"manifests\":[" VARIANT(0, "arm", "v5") "," VARIANT(1, "arm", "v7") "," VARIANT(
+			2, "arm",
+			"v6") "," VARIANT(3, "amd64",
+					  "v3") "," VARIANT(4, "amd64",
+							    "") "," VARIANT(5, "arm64",
+									    "v8") "," VARIANT(6,
+											      "amd6"
+											      "4",
+											      "v2") "]}";
+	static const struct {
+		const char *wanted;
+		int item;
+	} cases[] = {
+		{"linux/arm/v7", 1},       {"linux/arm", 1},      {"linux/arm/v6", 2},
+		{"linux/arm/v8", 1},       {"linux/arm/v5", 0},   {"linux/amd64", 4},
+		{"linux/amd64/v1", 4},     {"linux/amd64/v2", 6}, {"linux/amd64/v4", 3},
+		{"linux/x86_64/v3", 3},    {"linux/arm64", 5},    {"linux/aarch64/v8", 5},
+		{"linux/arm64/v9", 5},     {"linux/arm/v4", -1},  {"linux/386", -1},
+		{"linux/arm/strange", -1},
+	};
+	struct manifest m;
+	struct err e = {0};
+
+	assert_int_equal(parse(text, &m, &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct descriptor *d = selected(&m, cases[i].wanted, &e);
+
+		if (d != (cases[i].item < 0 ? NULL : &m.items[cases[i].item]))
+			fail_msg("%s: item %d", cases[i].wanted, d ? (int)(d - m.items) : -1);
+	}
 	manifest_release(&m);
 }
 
@@ -133,7 +183,7 @@ static void test_config(void **state)
 
 	assert_int_equal(image_config_parse(text, strlen(text), &c, &e), 0);
 	assert_int_equal(c.n_diff_ids, 2);
-	assert_string_equal(c.architecture, "amd64");
+	assert_string_equal(c.platform.architecture, "amd64");
 	assert_null(c.created);
 	image_config_release(&c);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -147,7 +197,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_image),           cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_too_many_layers), cmocka_unit_test(test_select),
-		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_select_variant),  cmocka_unit_test(test_config),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

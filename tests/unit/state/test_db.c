@@ -25,12 +25,10 @@ static void test_reopen(void **state)
 	struct fixture *f = *state;
 	int64_t version = one_number(&f->db, "PRAGMA user_version");
 
-	assert_ok(db_run(&f->db, &f->e, "INSERT INTO images VALUES ('r', 'c', 'sha256:0', '{}', 1)",
-			 ""),
-		  &f->e);
+	assert_ok(db_run(&f->db, &f->e, "INSERT INTO image_records VALUES (1, '{}')", ""), &f->e);
 	db_close(&f->db);
 	assert_ok(db_open(&f->db, &f->home, &f->e), &f->e);
-	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM images"), 1);
+	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM image_records"), 1);
 	assert_int_equal(one_number(&f->db, "PRAGMA user_version"), version);
 }
 
@@ -38,6 +36,49 @@ static void set_version(struct fixture *f, const char *sql)
 {
 	assert_ok(db_run(&f->db, &f->e, sql, ""), &f->e);
 	db_close(&f->db);
+}
+
+/* A database as the first version of msb left it. */
+static const char version_1[] =
+	"CREATE TABLE sandboxes (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
+	"  image TEXT NOT NULL, ephemeral INTEGER NOT NULL, config TEXT NOT NULL,"
+	"  status TEXT NOT NULL, reason TEXT, created_at INTEGER NOT NULL,"
+	"  updated_at INTEGER NOT NULL);"
+	"CREATE TABLE images (reference TEXT PRIMARY KEY, canonical TEXT NOT NULL,"
+	"  manifest_digest TEXT NOT NULL, record TEXT NOT NULL, created_at INTEGER NOT NULL);"
+	"CREATE INDEX images_by_canonical ON images (canonical);"
+	"INSERT INTO images VALUES ('a', 'c', 'sha256:0', "
+	"  '{\"os\":\"linux\",\"architecture\":\"amd64\",\"size_bytes\":7,\"layer_count\":2}', 1);"
+	"INSERT INTO images VALUES ('b', 'c', 'sha256:1', '{}', 2);"
+	"INSERT INTO images VALUES ('damaged', 'c', 'sha256:2', '{', 3);"
+	"INSERT INTO sandboxes VALUES (1, 'box', 'a', 0, "
+	"  '{\"image\":{\"manifest_digest\":\"sha256:0\"}}', 'stopped', NULL, 1, 1);"
+	"PRAGMA user_version = 1;";
+
+static void test_migration(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *dir = home_path(&f->home, "db"),
+			    *path = home_path(&f->home, "db/msb.db");
+	sqlite3 *conn;
+
+	db_close(&f->db);
+	assert_int_equal(remove_tree(AT_FDCWD, dir), 0);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_int_equal(sqlite3_open(path, &conn), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(conn, version_1, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(conn);
+	assert_ok(db_open(&f->db, &f->home, &f->e), &f->e);
+	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM images"), 2);
+	assert_int_equal(one_number(&f->db,
+				    "SELECT size_bytes * 10 + layer_count FROM images JOIN "
+				    "image_records ON image = id WHERE reference = 'a' AND os = "
+				    "'linux' AND architecture = 'amd64' AND NOT counted"),
+			 72);
+	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM image_users WHERE kind = "
+					    "'sandbox' AND name = 'box' AND reference = 'a' AND "
+					    "manifest_digest = 'sha256:0'"),
+			 1);
 }
 
 static void test_newer_version_is_refused(void **state)
@@ -156,18 +197,18 @@ static void test_arguments(void **state)
 
 static void test_transactions(void **state)
 {
-	static const char insert[] = "INSERT INTO images VALUES (?, 'c', 'd', '{}', 1)";
+	static const char insert[] = "INSERT INTO files (path, bytes) VALUES (?, 1)";
 	struct fixture *f = *state;
 
 	assert_ok(db_begin(&f->db, &f->e), &f->e);
 	assert_ok(db_run(&f->db, &f->e, insert, "s", "a"), &f->e);
 	db_rollback(&f->db);
-	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM images"), 0);
+	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM files"), 0);
 	assert_ok(db_begin(&f->db, &f->e), &f->e);
 	assert_ok(db_run(&f->db, &f->e, insert, "s", "a"), &f->e);
 	assert_ok(db_commit(&f->db, &f->e), &f->e);
 	db_rollback(&f->db);
-	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM images"), 1);
+	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM files"), 1);
 }
 
 int main(void)
@@ -175,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		home_test(test_fresh),
 		home_test(test_reopen),
+		home_test(test_migration),
 		home_test(test_newer_version_is_refused),
 		home_test(test_impossible_version_is_refused),
 		home_test(test_damaged_file),

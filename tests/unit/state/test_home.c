@@ -90,13 +90,13 @@ static void test_cache_lock(void **state)
 
 	setenv("MSB_HOME", *state, 1);
 	assert_int_equal(home_init(&h, &e), 0);
-	lock = home_lock_cache(&h, false, &e);
+	lock = home_lock_cache(&h, false, true, &e);
 	assert_true(lock >= 0);
 	assert_int_equal(fcntl(lock, F_GETFD), FD_CLOEXEC);
 	assert_true(lock_is_free(&h, LOCK_SH));
 	assert_false(lock_is_free(&h, LOCK_EX));
 	close(lock);
-	lock = home_lock_cache(&h, true, &e);
+	lock = home_lock_cache(&h, true, true, &e);
 	assert_true(lock >= 0);
 	assert_false(lock_is_free(&h, LOCK_SH));
 	close(lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 
-#include "state/images.h"
+#include "state/image_files.h"
 #include "state/sandboxes.h"
 
 /* The record of an image with one layer, all of whose digests end in `c`. */
@@ -29,7 +29,7 @@ static void put(struct fixture *f, const char *reference, const char *canonical,
 {
 	json_t *j = record(c);
 
-	assert_ok(images_put(&f->db, reference, canonical, j, &f->e), &f->e);
+	assert_ok(images_put(&f->db, &f->home, reference, canonical, j, &f->e), &f->e);
 	json_decref(j);
 }
 
@@ -67,7 +67,7 @@ static void test_put_without_digest(void **state)
 	struct fixture *f = *state;
 	json_t *j = json_object();
 
-	assert_err(images_put(&f->db, "a", "b", j, &f->e), &f->e, ERR_INTERNAL);
+	assert_err(images_put(&f->db, &f->home, "a", "b", j, &f->e), &f->e, ERR_INTERNAL);
 	json_decref(j);
 }
 
@@ -97,21 +97,22 @@ static void test_canonical(void **state)
 static void test_list(void **state)
 {
 	struct fixture *f = *state;
-	struct image_row *rows;
-	size_t n;
+	struct image_list l;
 
-	assert_ok(images_list(&f->db, &rows, &n, &f->e), &f->e);
-	assert_int_equal(n, 0);
-	free(rows);
+	assert_ok(images_list(&f->db, &f->home, &l, &f->e), &f->e);
+	assert_int_equal(l.n, 0);
+	image_list_release(&l);
 	put(f, "b", "b", '2');
 	put(f, "a", "a", '1');
-	assert_ok(images_list(&f->db, &rows, &n, &f->e), &f->e);
-	assert_int_equal(n, 2);
-	assert_record(&rows[0], "a", '1');
-	assert_record(&rows[1], "b", '2');
-	for (size_t i = 0; i < n; i++)
-		image_row_release(&rows[i]);
-	free(rows);
+	assert_ok(images_list(&f->db, &f->home, &l, &f->e), &f->e);
+	assert_int_equal(l.n, 2);
+	assert_string_equal(l.v[0].reference, "a");
+	assert_string_equal(l.v[1].reference, "b");
+	assert_string_equal(l.v[1].manifest_digest + 7 + 63, "2");
+	assert_string_equal(l.v[0].os, "");
+	assert_true(l.v[0].created_at > 0);
+	assert_int_equal(l.v[0].disk_bytes, 0); /* no file is there */
+	image_list_release(&l);
 }
 
 static void make_sandbox(struct fixture *f, const char *name, const char *image, char c)
@@ -146,21 +147,6 @@ static void test_remove(void **state)
 	image_row_release(&row);
 	assert_ok(images_remove(&f->db, "b", true, &f->e), &f->e);
 	assert_err(images_remove(&f->db, "b", true, &f->e), &f->e, ERR_NOT_FOUND);
-}
-
-static void test_damaged_record(void **state)
-{
-	struct fixture *f = *state;
-	struct image_row row, *rows;
-	uint64_t bytes;
-	size_t n;
-
-	put(f, "a", "a", '1');
-	assert_ok(db_run(&f->db, &f->e, "UPDATE images SET record = 'x'", ""), &f->e);
-	assert_err(images_get(&f->db, "a", &row, &f->e), &f->e, ERR_CORRUPT);
-	assert_err(images_list(&f->db, &rows, &n, &f->e), &f->e, ERR_CORRUPT);
-	/* Not knowing what is needed, nothing is deleted. */
-	assert_err(images_collect(&f->db, &f->home, &bytes, &f->e), &f->e, ERR_CORRUPT);
 }
 
 /* --- garbage collection -------------------------------------------------------------------- */
@@ -212,25 +198,49 @@ static void make_folders(struct fixture *f)
 	}
 }
 
-static void collect(struct fixture *f, uint64_t *ret)
+/* The bytes that were given back. */
+static uint64_t collect(struct fixture *f)
 {
-	assert_ok(images_collect(&f->db, &f->home, ret, &f->e), &f->e);
+	struct images_freed freed = {0};
+
+	assert_ok(images_collect(&f->db, &f->home, &freed, &f->e), &f->e);
+	assert_int_equal(freed.references.n, 0);
+	return freed.bytes;
+}
+
+static void test_damaged_record(void **state)
+{
+	struct fixture *f = *state;
+	struct images_freed freed = {0};
+	struct image_row row;
+
+	put(f, "a", "a", '1');
+	put(f, "b", "b", '2');
+	make_sandbox(f, "box", "b", '2');
+	make_folders(f);
+	make_content(f, '1');
+	assert_ok(db_run(&f->db, &f->e, "UPDATE image_records SET record = 'x'", ""), &f->e);
+	assert_err(images_get(&f->db, "a", &row, &f->e), &f->e, ERR_CORRUPT);
+	/* Not knowing what is needed, nothing is deleted. */
+	assert_err(images_collect(&f->db, &f->home, &freed, &f->e), &f->e, ERR_CORRUPT);
+	assert_err(images_prune(&f->db, &f->home, false, &freed, &f->e), &f->e, ERR_CORRUPT);
+	images_freed_release(&freed);
+	assert_content(f, '1', true);
+	/* They can be removed. */
+	assert_ok(images_remove(&f->db, "a", false, &f->e), &f->e);
+	assert_ok(images_remove(&f->db, "b", true, &f->e), &f->e);
+	assert_ok(images_collect(&f->db, &f->home, &freed, &f->e), &f->e);
+	assert_content(f, '1', false);
 }
 
 static void test_collect_nothing(void **state)
 {
-	struct fixture *f = *state;
-	uint64_t bytes = 1;
-
-	collect(f, &bytes); /* not even the folders are there */
-	assert_int_equal(bytes, 0);
-	collect(f, NULL);
+	assert_int_equal(collect(*state), 0); /* not even the folders are there */
 }
 
 static void test_collect(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t bytes = 0;
 
 	make_folders(f);
 	for (char c = '1'; c <= '4'; c++)
@@ -238,16 +248,14 @@ static void test_collect(void **state)
 	put(f, "image", "image", '1');
 	make_sandbox(f, "box", "removed", '2');
 	make_sandbox(f, "from-a-directory", "/srv/root", 0);
-	collect(f, &bytes);
+	assert_true(collect(f) > 0);
 	assert_content(f, '1', true);
 	assert_content(f, '2', true); /* its reference is gone, a sandbox still runs on it */
 	assert_content(f, '3', false);
 	assert_content(f, '4', false);
-	assert_true(bytes > 0);
-	collect(f, &bytes);
-	assert_int_equal(bytes, 0);
+	assert_int_equal(collect(f), 0);
 	assert_ok(images_remove(&f->db, "image", false, &f->e), &f->e);
-	collect(f, &bytes);
+	collect(f);
 	assert_content(f, '1', false);
 	assert_content(f, '2', true);
 }
@@ -263,12 +271,12 @@ static void test_collect_shared_layer(void **state)
 	/* Two images that share the layer of the first. */
 	json_array_append(json_object_get(b, "layers"),
 			  json_array_get(json_object_get(a, "layers"), 0));
-	assert_ok(images_put(&f->db, "a", "a", a, &f->e), &f->e);
-	assert_ok(images_put(&f->db, "b", "b", b, &f->e), &f->e);
+	assert_ok(images_put(&f->db, &f->home, "a", "a", a, &f->e), &f->e);
+	assert_ok(images_put(&f->db, &f->home, "b", "b", b, &f->e), &f->e);
 	json_decref(a);
 	json_decref(b);
 	assert_ok(images_remove(&f->db, "a", false, &f->e), &f->e);
-	collect(f, NULL);
+	collect(f);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		_cleanup_free_ char *path = cache_path(f, parts[i], '1');
 
@@ -293,12 +301,181 @@ static void test_collect_leaves_other_files(void **state)
 	put_file(temp, "x");
 	put_file(target, "x");
 	assert_int_equal(symlink(target, link), 0);
-	collect(f, NULL);
+	collect(f);
 	assert_true(path_exists(readme));
 	assert_true(path_exists(hidden));
 	assert_true(path_exists(temp));
 	assert_false(path_exists(link));
 	assert_true(path_exists(target));
+}
+
+/* --- what images occupy -------------------------------------------------------------------- */
+
+/* Gives a file of an image a size of so many blocks of 4 KiB. */
+static void grow(struct fixture *f, const char *what, char c, size_t blocks)
+{
+	_cleanup_free_ char *path = cache_path(f, what, c);
+	_cleanup_free_ char *data = xcalloc(blocks, 4096);
+
+	memset(data, 'x', blocks * 4096);
+	assert_int_equal(write_file_atomic(AT_FDCWD, path, data, blocks * 4096, 0600), 0);
+}
+
+static void test_disk_use(void **state)
+{
+	struct fixture *f = *state;
+	json_t *a = record('1'), *b = record('2');
+	struct strv others = {0};
+	struct image_list l;
+	uint64_t own, other, bytes;
+
+	make_folders(f);
+	make_content(f, '1');
+	make_content(f, '2');
+	grow(f, "d.data2", '1', 100);
+	grow(f, "erofs", '1', 10);
+	assert_ok(images_put(&f->db, &f->home, "a", "a", a, &f->e), &f->e);
+	assert_ok(images_list(&f->db, &f->home, &l, &f->e), &f->e);
+	own = l.v[0].disk_bytes;
+	assert_true(own >= 110 * 4096 && own < 130 * 4096);
+	assert_int_equal(l.v[0].shared_bytes, 0);
+	image_list_release(&l);
+
+	/* Another with the same layer, and one of its own. */
+	json_array_append(json_object_get(b, "layers"),
+			  json_array_get(json_object_get(a, "layers"), 0));
+	assert_ok(images_put(&f->db, &f->home, "b", "b", b, &f->e), &f->e);
+	assert_ok(images_list(&f->db, &f->home, &l, &f->e), &f->e);
+	assert_int_equal(l.v[0].disk_bytes, own);
+	assert_true(l.v[0].shared_bytes >= 100 * 4096 && l.v[0].shared_bytes < 105 * 4096);
+	assert_int_equal(l.v[1].shared_bytes, l.v[0].shared_bytes);
+	other = l.v[1].disk_bytes;
+	image_list_release(&l);
+	assert_ok(images_summary(&f->db, &f->home, "b", &l, &f->e), &f->e);
+	assert_int_equal(l.n, 1);
+	assert_int_equal(l.v[0].disk_bytes, other);
+	assert_true(l.v[0].shared_bytes >= 100 * 4096);
+	image_list_release(&l);
+	assert_err(images_summary(&f->db, &f->home, "c", &l, &f->e), &f->e, ERR_NOT_FOUND);
+
+	assert_ok(image_files_layer(&f->db, json_array_get(json_object_get(a, "layers"), 0), "a",
+				    &bytes, &others, &f->e),
+		  &f->e);
+	assert_int_equal(others.n, 1);
+	assert_string_equal(others.v[0], "b");
+	assert_true(bytes >= 100 * 4096);
+	strv_release(&others);
+
+	/* When one goes, the other has it all to itself. */
+	assert_ok(images_remove(&f->db, "a", false, &f->e), &f->e);
+	collect(f);
+	assert_ok(images_list(&f->db, &f->home, &l, &f->e), &f->e);
+	assert_int_equal(l.n, 1);
+	assert_int_equal(l.v[0].disk_bytes, other);
+	assert_int_equal(l.v[0].shared_bytes, 0);
+	image_list_release(&l);
+	json_decref(a);
+	json_decref(b);
+}
+
+/* What was there before sizes were recorded gets its sizes when it is first asked for. */
+static void test_sizes_of_old_rows(void **state)
+{
+	struct fixture *f = *state;
+	struct image_list l;
+
+	make_folders(f);
+	make_content(f, '1');
+	put(f, "a", "a", '1');
+	put(f, "damaged", "damaged", '2');
+	assert_ok(db_run(&f->db, &f->e, "DELETE FROM image_files", ""), &f->e);
+	assert_ok(db_run(&f->db, &f->e, "UPDATE images SET counted = 0", ""), &f->e);
+	assert_ok(db_run(&f->db, &f->e,
+			 "UPDATE image_records SET record = 'x' WHERE image = "
+			 "(SELECT id FROM images WHERE reference = 'damaged')",
+			 ""),
+		  &f->e);
+	for (int i = 0; i < 2; i++) {
+		assert_ok(images_list(&f->db, &f->home, &l, &f->e), &f->e);
+		assert_int_equal(l.n, 2);
+		assert_true(l.v[0].disk_bytes > 0);
+		assert_int_equal(l.v[1].disk_bytes, 0);
+		image_list_release(&l);
+	}
+}
+
+/* --- users and pruning --------------------------------------------------------------------- */
+
+static void test_users(void **state)
+{
+	struct fixture *f = *state;
+	struct strv users = {0}, same = {0};
+	struct image_row row;
+
+	put(f, "a", "a", '1');
+	put(f, "a:latest", "a", '1');
+	put(f, "b", "b", '2');
+	make_sandbox(f, "made-from-a", "a", '1');
+	make_sandbox(f, "another-spelling", "library/a", '1');
+	make_sandbox(f, "older-content", "a", '3');
+	make_sandbox(f, "of-b", "b", '2');
+	make_sandbox(f, "of-a-directory", "./dir", 0);
+	assert_ok(images_get(&f->db, "a", &row, &f->e), &f->e);
+	assert_ok(images_users(&f->db, &row, &users, &f->e), &f->e);
+	assert_int_equal(users.n, 3);
+	assert_string_equal(users.v[0], "another-spelling");
+	assert_string_equal(users.v[1], "made-from-a");
+	assert_string_equal(users.v[2], "older-content");
+	assert_ok(images_same(&f->db, &row, &same, &f->e), &f->e);
+	assert_int_equal(same.n, 1);
+	assert_string_equal(same.v[0], "a:latest");
+	strv_release(&users);
+	strv_release(&same);
+	image_row_release(&row);
+}
+
+static void test_prune(void **state)
+{
+	struct fixture *f = *state;
+	struct images_freed would = {0}, freed = {0}, again = {0};
+	struct image_list l;
+
+	make_folders(f);
+	for (char c = '1'; c <= '4'; c++)
+		make_content(f, c);
+	put(f, "unused", "unused", '1');
+	put(f, "used", "used", '2');
+	put(f, "used:latest", "used", '2'); /* the same content */
+	make_sandbox(f, "box", "used", '2');
+	make_sandbox(f, "of-a-directory", "./dir", 0);
+	put(f, "newer", "newer", '3'); /* the sandbox has what this was before */
+	make_sandbox(f, "old", "newer", '4');
+	assert_ok(images_prune(&f->db, &f->home, true, &would, &f->e), &f->e);
+	assert_content(f, '1', true);
+	assert_ok(images_prune(&f->db, &f->home, false, &freed, &f->e), &f->e);
+	assert_content(f, '1', false);
+	for (char c = '2'; c <= '4'; c++)
+		assert_content(f, c, true);
+	assert_int_equal(freed.references.n, 1);
+	assert_string_equal(freed.references.v[0], "unused");
+	assert_int_equal(freed.manifests, 1);
+	assert_int_equal(freed.layers, 1);
+	assert_int_equal(freed.blobs, 2);
+	assert_true(freed.bytes > 0);
+	assert_int_equal(would.references.n, 1);
+	assert_int_equal(would.manifests, freed.manifests);
+	assert_int_equal(would.layers, freed.layers);
+	assert_int_equal(would.blobs, freed.blobs);
+	assert_int_equal(would.bytes, freed.bytes);
+	assert_ok(images_list(&f->db, &f->home, &l, &f->e), &f->e);
+	assert_int_equal(l.n, 3);
+	image_list_release(&l);
+	assert_ok(images_prune(&f->db, &f->home, false, &again, &f->e), &f->e);
+	assert_int_equal(again.references.n, 0);
+	assert_int_equal(again.bytes, 0);
+	images_freed_release(&would);
+	images_freed_release(&freed);
+	images_freed_release(&again);
 }
 
 int main(void)
@@ -314,6 +491,10 @@ int main(void)
 		home_test(test_collect),
 		home_test(test_collect_shared_layer),
 		home_test(test_collect_leaves_other_files),
+		home_test(test_disk_use),
+		home_test(test_sizes_of_old_rows),
+		home_test(test_users),
+		home_test(test_prune),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
