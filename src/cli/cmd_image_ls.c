@@ -194,14 +194,23 @@ static uint64_t number(json_t *j, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(j, key));
 }
 
+/* What an image says, harmless to a terminal; owned. */
+static char *shown(json_t *value)
+{
+	return str_printable(json_is_string(value) ? json_string_value(value) : "");
+}
+
 /* A value per line, the key before the first. */
 static void print_list(int indent, int width, const char *key, json_t *array)
 {
 	json_t *item;
 	size_t i;
 
-	json_array_foreach (array, i, item)
-		printf("%*s%-*s%s\n", indent, "", width, i ? "" : key, json_string_value(item));
+	json_array_foreach (array, i, item) {
+		_cleanup_free_ char *text = shown(item);
+
+		printf("%*s%-*s%s\n", indent, "", width, i ? "" : key, text);
+	}
 }
 
 static void print_words(const char *key, json_t *array)
@@ -212,15 +221,20 @@ static void print_words(const char *key, json_t *array)
 	if (!json_array_size(array))
 		return;
 	printf("  %-14s", key);
-	json_array_foreach (array, i, item)
-		printf("%s%s", i ? " " : "", json_string_value(item));
+	json_array_foreach (array, i, item) {
+		_cleanup_free_ char *text = shown(item);
+
+		printf("%s%s", i ? " " : "", text);
+	}
 	putchar('\n');
 }
 
 static void print_text(const char *key, json_t *value)
 {
-	if (json_string_length(value))
-		printf("  %-14s%s\n", key, json_string_value(value));
+	_cleanup_free_ char *text = shown(value);
+
+	if (*text)
+		printf("  %-14s%s\n", key, text);
 }
 
 static void print_config(json_t *config)
@@ -237,8 +251,9 @@ static void print_config(json_t *config)
 	print_text("StopSignal:", json_object_get(config, "StopSignal"));
 	print_list(2, 14, "Env:", json_object_get(config, "Env"));
 	json_object_foreach (json_object_get(config, "Labels"), key, value) {
-		printf("  %-14s%s=%s\n", first ? "Labels:" : "", key,
-		       json_is_string(value) ? json_string_value(value) : "");
+		_cleanup_free_ char *name = str_printable(key), *text = shown(value);
+
+		printf("  %-14s%s=%s\n", first ? "Labels:" : "", name, text);
 		first = false;
 	}
 }

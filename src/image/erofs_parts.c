@@ -162,8 +162,7 @@ static uint32_t count_before(struct tree_node *const *list, uint32_t n, const ch
 {
 	uint32_t i = 0;
 
-	while (i < n &&
-	       compare_bytes(list[i]->name, list[i]->name_len, name, strlen(name)) < 0)
+	while (i < n && compare_bytes(list[i]->name, list[i]->name_len, name, strlen(name)) < 0)
 		i++;
 	return i;
 }
