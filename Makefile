@@ -38,6 +38,7 @@ bench: ## Compare a boot with a bare emulator's, and a pull with what it takes a
 	@$(MAKE) --no-print-directory all
 	@tests/perf/boot $(ROOT)
 	@tests/perf/pull $(ROOT)
+	@tests/perf/erofs $(ROOT)
 
 lab: lab-test ## Test and measure the KVM machine on an emulated machine with KVM
 	@tests/lab/bench -b $(BUILD)

@@ -28,8 +28,10 @@ static char *find_file(void)
 /* Whether a key, such as "ghcr.io" or "https://ghcr.io/v1/", means the registry. */
 static bool key_is_host(const char *key, const char *host)
 {
+	static const char *const whole[] = {"", "/", "/v1", "/v1/", "/v2", "/v2/"};
 	_cleanup_free_ char *name = NULL, *canonical = NULL;
 	const char *path;
+	size_t i;
 
 	if (str_starts_with(key, "https://"))
 		key += strlen("https://");
@@ -38,8 +40,9 @@ static bool key_is_host(const char *key, const char *host)
 	name = xstrndup(key, strcspn(key, "/"));
 	path = key + strlen(name);
 	/* Others keep logins for a part of a registry; those are not for all of it. */
-	if (*path && strcmp(path, "/") != 0 && !str_starts_with(path, "/v1") &&
-	    !str_starts_with(path, "/v2"))
+	for (i = 0; i < ARRAY_SIZE(whole) && strcmp(path, whole[i]) != 0; i++)
+		;
+	if (i == ARRAY_SIZE(whole))
 		return false;
 	canonical = reference_host_canonical(name);
 	return str_eq(canonical, host);

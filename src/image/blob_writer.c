@@ -47,35 +47,44 @@ static bool is_zero(const uint8_t *p, size_t n)
 	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
 }
 
-/* Writes the buffer but for its holes: nothing was ever written where they are. */
-static int flush(struct blob_writer *w, struct err *e)
+/*
+ * Writes where the buffer belongs, and moves that on. Holes are left out: the file grows from
+ * nothing, and nothing is written twice.
+ */
+static int write_out(struct blob_writer *w, const uint8_t *p, size_t n, struct err *e)
 {
 	size_t start = 0, pos = 0;
 	int r = 0;
 
-	while (r == 0 && pos < w->used) {
-		size_t n = (size_t)(HOLE_UNIT - (w->buffer_pos + pos) % HOLE_UNIT);
+	while (r == 0 && pos < n) {
+		size_t k = (size_t)(HOLE_UNIT - (w->buffer_pos + pos) % HOLE_UNIT);
 
-		n = MIN(n, w->used - pos);
-		if (is_zero(w->buffer + pos, n)) {
-			r = pwrite_full(w->fd, w->buffer + start, pos - start,
-					w->buffer_pos + start);
-			start = pos + n;
+		k = MIN(k, n - pos);
+		if (is_zero(p + pos, k)) {
+			r = pwrite_full(w->fd, p + start, pos - start, w->buffer_pos + start);
+			start = pos + k;
 		}
-		pos += n;
+		pos += k;
 	}
 	if (r == 0)
-		r = pwrite_full(w->fd, w->buffer + start, pos - start, w->buffer_pos + start);
+		r = pwrite_full(w->fd, p + start, pos - start, w->buffer_pos + start);
 	if (r < 0)
 		return err_sys(e, -r, "cannot write to the image cache");
-	w->buffer_pos += w->used;
-	w->used = 0;
+	w->buffer_pos += n;
 	/* Otherwise all of it would wait for the end and hold that up. Only a hint. */
 	if (w->buffer_pos - w->started >= WRITE_BEHIND) {
 		sync_file_range(w->fd, (off_t)w->started, (off_t)(w->buffer_pos - w->started),
 				SYNC_FILE_RANGE_WRITE);
 		w->started = w->buffer_pos;
 	}
+	return 0;
+}
+
+static int flush(struct blob_writer *w, struct err *e)
+{
+	if (write_out(w, w->buffer, w->used, e) < 0)
+		return -1;
+	w->used = 0;
 	return 0;
 }
 
@@ -115,6 +124,14 @@ int blob_writer_write(struct blob_writer *w, uint64_t pos, const void *data, siz
 	while (n) {
 		size_t k = MIN(n, BUFFER_LEN - w->used);
 
+		/* What would fill the empty buffer need not be copied. */
+		if (k == BUFFER_LEN) {
+			if (write_out(w, p, k, e) < 0)
+				return -1;
+			p += k;
+			n -= k;
+			continue;
+		}
 		memcpy(w->buffer + w->used, p, k);
 		w->used += k;
 		p += k;

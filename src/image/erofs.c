@@ -6,10 +6,10 @@
  * hold the contents of files and are written by others:
  *
  *	block 0              zeroes, superblock at byte 1024
- *	block 1 …            inodes, at multiples of 32 bytes, each with its attributes and, if it
- *	                     does not cross a block boundary, the last piece of its body
- *	                     (body: the entries of a directory, the target of a link)
- *	then                 the other blocks of bodies
+ *	block 1 …            inodes, at multiples of 32 bytes, each with its attributes and mostly
+ *	                     its tail, the last piece of its body, which crosses no block boundary
+ *	                     (body: content of a file, entries of a directory, target of a link)
+ *	then                 the other blocks of directories and link targets
  *	metadata end         part 0, part 1, …
  *
  *	superblock, 128 bytes (what is not listed is zero)
@@ -30,8 +30,8 @@
  *	                                        32 8 mtime, s    40 4 ns    44 4 links
  *
  * A nid is an inode's byte offset / 32. Layout 0 (plain): the body is a run of whole blocks at
- * the block number; layout 2 (inline): all but the last piece are there, and the piece follows
- * inode and attributes. Compact inodes all have the superblock's time, so that is chosen to be
+ * the block number; layout 2 (inline): all but the tail are there, and that follows inode and
+ * attributes. Compact inodes all have the superblock's time, so that is chosen to be
  * the one that most inodes have.
  *
  * Directories are laid out breadth first: what a lookup needs lies close together. Everything
@@ -58,17 +58,19 @@
 #define FEATURE_MTIME    2U
 #define FIRST_INODE      EROFS_BLOCK
 #define BUFFER_LEN       (256 * KIB)
-/* A longer tail gets a block of its own: room lost in front of it would be as large. */
+/*
+ * A longer tail of a directory or link target gets a block of its own: room lost in front of it
+ * would be as large. For files whoever keeps their contents decides.
+ */
 #define INLINE_MAX 2048U
 
 struct writer {
 	struct tree *tree;
 	const struct erofs_options *o;
-	struct erofs_item *items;
-	uint32_t n_items;
+	struct tree_node **order; /* a node of each inode, in the order of inodes */
+	uint32_t n_inodes;
 	int64_t time; /* of compact inodes */
 	uint32_t time_ns;
-	uint64_t inodes_end;  /* bytes */
 	uint64_t meta_blocks; /* all of the metadata */
 	uint64_t disk_blocks; /* with the parts */
 	uint64_t *part_start; /* absolute, in blocks */
@@ -81,45 +83,48 @@ struct writer {
 
 /* --- planning ------------------------------------------------------------------------------ */
 
-static int add_item(struct writer *w, struct tree_node *n, struct err *e)
+/* The part of a directory or link target that is kept behind the inode. */
+static uint16_t inline_len(uint64_t size)
 {
-	struct erofs_item *item = &w->items[w->n_items];
-	struct tree_inode *inode = n->inode;
-	int64_t xattr_len = erofs_xattr_len(inode);
+	uint64_t tail = size % EROFS_BLOCK;
 
-	*item = (struct erofs_item){.inode = inode, .nlink = inode->nlink};
-	inode->number = ++w->n_items;
-	if (xattr_len < 0)
-		return err_set(e, ERR_INVALID, "a file has extended attributes that are too large");
-	item->xattr_len = (uint32_t)xattr_len;
-	if (S_ISLNK(inode->mode)) {
-		item->body_len = inode->target_len;
-	} else if (S_ISDIR(inode->mode)) {
-		inode->node = n;
-		item->nlink = 2;
-		for (const struct tree_node *c = n->children; c; c = c->next)
-			item->nlink += S_ISDIR(c->inode->mode);
-		return erofs_dir_plan(w->tree, item, n, e);
+	return tail <= INLINE_MAX ? (uint16_t)tail : 0;
+}
+
+/* Works a directory out, and lists the inodes in it that are not listed yet. */
+static void collect_dir(struct writer *w, struct tree_node *dir)
+{
+	/* There is room: children have not been listed, links among them apart. */
+	struct tree_node **children = w->order + w->n_inodes;
+	uint32_t n = erofs_dir_sort(dir, children);
+
+	dir->inode->size = erofs_dir_size(dir);
+	dir->inode->tail_len = inline_len(dir->inode->size);
+	dir->inode->nlink = 2;
+	for (uint32_t i = 0; i < n; i++) {
+		struct tree_inode *inode = children[i]->inode;
+
+		dir->inode->nlink += S_ISDIR(inode->mode);
+		if (inode->number)
+			continue;
+		w->order[w->n_inodes] = children[i];
+		inode->number = ++w->n_inodes;
+		if (S_ISLNK(inode->mode))
+			inode->tail_len = inline_len(inode->size);
 	}
-	return 0;
 }
 
 /* Lists every inode once, breadth first. The list itself is the queue. */
 static int collect(struct writer *w, struct err *e)
 {
-	w->items = calloc(w->tree->n_nodes, sizeof(*w->items));
-	if (!w->items)
+	w->order = calloc(w->tree->n_nodes, sizeof(struct tree_node *));
+	if (!w->order)
 		return err_set(e, ERR_SYSTEM, "out of memory");
-	if (add_item(w, w->tree->root, e) < 0)
-		return -1;
-	for (uint32_t i = 0; i < w->n_items; i++) {
-		struct erofs_item *dir = &w->items[i];
-
-		for (uint32_t k = 0; k < dir->n_children; k++)
-			if (dir->children[k] && dir->children[k]->inode->number == 0 &&
-			    add_item(w, dir->children[k], e) < 0)
-				return -1;
-	}
+	w->order[0] = w->tree->root;
+	w->tree->root->inode->number = w->n_inodes = 1;
+	for (uint32_t i = 0; i < w->n_inodes; i++)
+		if (S_ISDIR(w->order[i]->inode->mode))
+			collect_dir(w, w->order[i]);
 	return 0;
 }
 
@@ -141,15 +146,15 @@ static int compare_stamps(const void *a, const void *b)
 static int choose_time(struct writer *w, struct err *e)
 {
 	/* The root is always there. */
-	struct stamp *all = calloc(MAX(w->n_items, 1U), sizeof(*all));
+	struct stamp *all = calloc(MAX(w->n_inodes, 1U), sizeof(*all));
 	uint32_t best = 0, run = 0;
 
 	if (!all)
 		return err_set(e, ERR_SYSTEM, "out of memory");
-	for (uint32_t i = 0; i < w->n_items; i++)
-		all[i] = (struct stamp){w->items[i].inode->mtime, w->items[i].inode->mtime_ns};
-	qsort(all, w->n_items, sizeof(*all), compare_stamps);
-	for (uint32_t i = 0; i < w->n_items; i++) {
+	for (uint32_t i = 0; i < w->n_inodes; i++)
+		all[i] = (struct stamp){w->order[i]->inode->mtime, w->order[i]->inode->mtime_ns};
+	qsort(all, w->n_inodes, sizeof(*all), compare_stamps);
+	for (uint32_t i = 0; i < w->n_inodes; i++) {
 		run = i > 0 && compare_stamps(&all[i], &all[i - 1]) == 0 ? run + 1 : 1;
 		if (run > best) {
 			best = run;
@@ -161,36 +166,44 @@ static int choose_time(struct writer *w, struct err *e)
 	return 0;
 }
 
-static bool needs_extended(const struct writer *w, const struct erofs_item *item)
+static bool needs_extended(const struct writer *w, const struct tree_inode *i)
 {
-	const struct tree_inode *i = item->inode;
-
-	return i->uid > UINT16_MAX || i->gid > UINT16_MAX || item->nlink > UINT16_MAX ||
+	return i->uid > UINT16_MAX || i->gid > UINT16_MAX || i->nlink > UINT16_MAX ||
 	       i->size > UINT32_MAX || i->mtime != w->time || i->mtime_ns != w->time_ns;
 }
 
-/* Gives an inode its place at or after `pos`; returns the end of it. */
-static uint64_t place_inode(struct erofs_item *item, uint64_t pos)
+/* Bytes of an inode with its attributes. */
+static uint32_t head_len(const struct tree_inode *i)
 {
-	uint32_t head = (item->extended ? EROFS_EXTENDED_LEN : EROFS_COMPACT_LEN) + item->xattr_len;
-	uint32_t tail = (uint32_t)(item->body_len % EROFS_BLOCK);
+	return (i->extended ? EROFS_EXTENDED_LEN : EROFS_COMPACT_LEN) + i->xattr_size;
+}
+
+uint64_t erofs_tail_offset(const struct tree_inode *i)
+{
+	return i->nid * EROFS_SLOT + head_len(i);
+}
+
+/* Gives an inode its place at or after `pos`; returns the end of it. */
+static uint64_t place_inode(struct tree_inode *i, uint64_t pos)
+{
+	uint32_t head = head_len(i);
 
 	pos = ALIGN_UP(pos, (uint64_t)EROFS_SLOT);
-	item->layout = EROFS_LAYOUT_PLAIN;
-	if (tail > 0 && tail <= INLINE_MAX) {
-		uint64_t start = pos + head;
-
-		/* Only the tail must not cross into the next block. */
-		if (start % EROFS_BLOCK + tail > EROFS_BLOCK) {
-			pos = ALIGN_UP(start, (uint64_t)EROFS_BLOCK) - head;
-			pos = ALIGN_UP(pos, (uint64_t)EROFS_SLOT);
-		}
-		item->layout = EROFS_LAYOUT_INLINE;
-		item->tail_len = tail;
+	/* Only the tail must not cross into the next block. */
+	if (i->tail_len && (pos + head) % EROFS_BLOCK + i->tail_len > EROFS_BLOCK) {
+		pos = ALIGN_UP(pos + head, (uint64_t)EROFS_BLOCK) - head;
+		pos = ALIGN_UP(pos, (uint64_t)EROFS_SLOT);
 	}
-	item->offset = pos;
-	item->inode->nid = pos / EROFS_SLOT;
-	return pos + head + item->tail_len;
+	i->nid = pos / EROFS_SLOT;
+	return pos + head + i->tail_len;
+}
+
+/* Blocks of a directory or link target. */
+static uint64_t body_blocks(const struct tree_inode *i)
+{
+	if (!S_ISDIR(i->mode) && !S_ISLNK(i->mode))
+		return 0;
+	return ALIGN_UP(i->size - i->tail_len, (uint64_t)EROFS_BLOCK) / EROFS_BLOCK;
 }
 
 static int plan(struct writer *w, struct err *e)
@@ -199,18 +212,27 @@ static int plan(struct writer *w, struct err *e)
 
 	if (collect(w, e) < 0 || choose_time(w, e) < 0)
 		return -1;
-	for (uint32_t i = 0; i < w->n_items; i++) {
-		w->items[i].extended = needs_extended(w, &w->items[i]);
-		pos = place_inode(&w->items[i], pos);
-	}
-	w->inodes_end = pos;
-	block = ALIGN_UP(pos, (uint64_t)EROFS_BLOCK) / EROFS_BLOCK;
-	for (uint32_t i = 0; i < w->n_items; i++) {
-		struct erofs_item *item = &w->items[i];
+	for (uint32_t i = 0; i < w->n_inodes; i++) {
+		struct tree_inode *inode = w->order[i]->inode;
 
-		item->block = block;
-		block += ALIGN_UP(item->body_len - item->tail_len, (uint64_t)EROFS_BLOCK) /
-			 EROFS_BLOCK;
+		int64_t len = erofs_xattr_len(inode);
+
+		if (len < 0)
+			return err_set(e, ERR_INVALID,
+				       "a file has extended attributes that are too large");
+		inode->xattr_size = len & INT32_MAX;
+		inode->extended = needs_extended(w, inode);
+		pos = place_inode(inode, pos);
+	}
+	block = ALIGN_UP(pos, (uint64_t)EROFS_BLOCK) / EROFS_BLOCK;
+	for (uint32_t i = 0; i < w->n_inodes; i++) {
+		struct tree_inode *inode = w->order[i]->inode;
+		uint64_t n = body_blocks(inode);
+
+		/* Should the number be cut off here, the image is refused below. */
+		if (n > 0)
+			inode->block = (uint32_t)block;
+		block += n;
 	}
 	w->meta_blocks = block;
 	w->part_start = calloc(w->o->n_parts + 1, sizeof(*w->part_start));
@@ -257,82 +279,82 @@ static uint8_t *put(struct writer *w, uint64_t pos, size_t n, struct err *e)
 	return p;
 }
 
-static void encode_inode(const struct writer *w, const struct erofs_item *item, uint8_t *p)
+static void encode_inode(const struct writer *w, const struct tree_inode *i, uint8_t *p)
 {
-	const struct tree_inode *i = item->inode;
-	uint64_t size = S_ISREG(i->mode) ? i->size : item->body_len;
-	uint32_t where = (uint32_t)item->block;
+	uint32_t where = i->block, layout = i->tail_len ? EROFS_LAYOUT_INLINE : EROFS_LAYOUT_PLAIN;
 
 	if (S_ISREG(i->mode))
-		where = i->size ? (uint32_t)(w->part_start[i->part] + i->block) : 0;
+		where = i->size > i->tail_len ? (uint32_t)(w->part_start[i->part] + i->block) : 0;
 	else if (!S_ISDIR(i->mode) && !S_ISLNK(i->mode))
 		where = i->rdev;
-	put_le16(p, (uint16_t)(item->layout << 1 | item->extended));
-	put_le16(p + 2, (uint16_t)(item->xattr_len ? (item->xattr_len - 12) / 4 + 1 : 0));
-	put_le16(p + 4, (uint16_t)i->mode);
+	put_le16(p, (uint16_t)(layout << 1 | i->extended));
+	put_le16(p + 2, (uint16_t)(i->xattr_size ? (i->xattr_size - 12) / 4 + 1 : 0));
+	put_le16(p + 4, i->mode);
 	put_le32(p + 16, where);
 	put_le32(p + 20, i->number);
-	if (!item->extended) {
-		put_le16(p + 6, (uint16_t)item->nlink);
-		put_le32(p + 8, (uint32_t)size);
+	if (!i->extended) {
+		put_le16(p + 6, (uint16_t)i->nlink);
+		put_le32(p + 8, (uint32_t)i->size);
 		put_le16(p + 24, (uint16_t)i->uid);
 		put_le16(p + 26, (uint16_t)i->gid);
 		return;
 	}
-	put_le64(p + 8, size);
+	put_le64(p + 8, i->size);
 	put_le32(p + 24, i->uid);
 	put_le32(p + 28, i->gid);
 	put_le64(p + 32, (uint64_t)i->mtime);
 	put_le32(p + 40, i->mtime_ns);
-	put_le32(p + 44, item->nlink);
+	put_le32(p + 44, i->nlink);
+}
+
+static void encode_dir_tail(const struct tree_node *dir, uint8_t *out)
+{
+	uint8_t block[EROFS_BLOCK] = {0};
+	struct erofs_dir_pos pos = {0};
+
+	for (uint64_t n = body_blocks(dir->inode); n > 0; n--)
+		erofs_dir_encode(dir, &pos, NULL);
+	erofs_dir_encode(dir, &pos, block);
+	memcpy(out, block, dir->inode->tail_len);
 }
 
 static int write_inodes(struct writer *w, struct err *e)
 {
-	uint8_t block[EROFS_BLOCK];
-
-	for (uint32_t i = 0; i < w->n_items; i++) {
-		const struct erofs_item *item = &w->items[i];
-		uint32_t head = item->extended ? EROFS_EXTENDED_LEN : EROFS_COMPACT_LEN;
-		size_t len = head + item->xattr_len + item->tail_len;
-		uint32_t child = 0;
-		uint8_t *p = put(w, item->offset, len, e);
+	for (uint32_t k = 0; k < w->n_inodes; k++) {
+		const struct tree_inode *i = w->order[k]->inode;
+		uint32_t head = head_len(i);
+		uint8_t *p = put(w, i->nid * EROFS_SLOT, head + i->tail_len, e);
 
 		if (!p)
 			return -1;
-		encode_inode(w, item, p);
-		if (item->xattr_len)
-			erofs_xattr_encode(item->inode, p + head);
-		p += head + item->xattr_len;
-		if (item->tail_len && S_ISLNK(item->inode->mode)) {
-			memcpy(p, item->inode->target, item->tail_len);
-		} else if (item->tail_len) {
-			while (child < item->n_children) {
-				memset(block, 0, sizeof(block));
-				erofs_dir_encode(item, &child, block);
-			}
-			memcpy(p, block, item->tail_len);
-		}
+		encode_inode(w, i, p);
+		if (i->xattr_size)
+			erofs_xattr_encode(i, p + head - i->xattr_size);
+		if (S_ISDIR(i->mode) && i->tail_len)
+			encode_dir_tail(w->order[k], p + head);
+		else if (i->tail_len && i->body)
+			memcpy(p + head, i->body, i->tail_len);
 	}
 	return 0;
 }
 
 static int write_bodies(struct writer *w, struct err *e)
 {
-	for (uint32_t i = 0; i < w->n_items; i++) {
-		const struct erofs_item *item = &w->items[i];
-		uint64_t rest = item->body_len - item->tail_len, at = item->block * EROFS_BLOCK;
-		uint32_t child = 0;
+	for (uint32_t k = 0; k < w->n_inodes; k++) {
+		const struct tree_inode *i = w->order[k]->inode;
+		struct erofs_dir_pos pos = {0};
+		uint64_t n = body_blocks(i);
 
-		for (; rest > 0; rest -= MIN(rest, (uint64_t)EROFS_BLOCK), at += EROFS_BLOCK) {
-			uint8_t *p = put(w, at, EROFS_BLOCK, e);
+		for (uint64_t b = 0; b < n; b++) {
+			uint8_t *p = put(w, (i->block + b) * EROFS_BLOCK, EROFS_BLOCK, e);
 
 			if (!p)
 				return -1;
-			if (S_ISLNK(item->inode->mode))
-				memcpy(p, item->inode->target, item->body_len);
+			/* A target that is not inline has one block. */
+			if (S_ISLNK(i->mode))
+				memcpy(p, i->body, i->size);
 			else
-				erofs_dir_encode(item, &child, p);
+				erofs_dir_encode(w->order[k], &pos, p);
 		}
 	}
 	return flush(w, e);
@@ -347,7 +369,7 @@ static int write_super(struct writer *w, struct err *e)
 	put_le32(sb + 8, FEATURE_CHECKSUM | FEATURE_MTIME);
 	sb[12] = 12;
 	put_le16(sb + 14, (uint16_t)w->tree->root->inode->nid);
-	put_le64(sb + 16, w->n_items);
+	put_le64(sb + 16, w->n_inodes);
 	put_le64(sb + 24, (uint64_t)w->time);
 	put_le32(sb + 32, w->time_ns);
 	put_le32(sb + 36, (uint32_t)w->disk_blocks);
@@ -374,7 +396,7 @@ int erofs_write(struct tree *t, const struct erofs_options *o, int fd, uint64_t 
 		*ret_blocks = w->meta_blocks;
 		r = 0;
 	}
-	free(w->items);
+	free(w->order);
 	free(w->part_start);
 	free(w);
 	return r;

@@ -14,8 +14,15 @@ struct erofs_options {
 };
 
 /*
+ * Where in the file a file's tail goes that was not there when its image was written (its `body`
+ * was NULL): the caller writes it.
+ */
+uint64_t erofs_tail_offset(const struct tree_inode *i);
+
+/*
  * Writes the metadata to `fd`, an empty file, and brings it to a multiple of the block size;
- * *ret_blocks is how many. The bytes depend on the tree and the options alone. Nodes get sorted.
+ * *ret_blocks is how many. The bytes depend on the tree and the options alone. Nodes get
+ * sorted; a tree can be written once.
  */
 int erofs_write(struct tree *t, const struct erofs_options *o, int fd, uint64_t *ret_blocks,
 		struct err *e);

@@ -16,6 +16,7 @@
  */
 #include "image/erofs_layout.h"
 
+#include "image/layer_index.h"
 #include "image/le.h"
 
 #include <stdlib.h>
@@ -25,8 +26,6 @@
 #define DIRENT_LEN       12U
 #define XATTR_HEADER_LEN 12U
 #define XATTR_ENTRY_LEN  4U
-/* The inode's 16-bit count of 4-byte units would allow for a little more. */
-#define XATTR_LEN_MAX EROFS_XATTR_MAX
 
 static const struct {
 	const char *prefix;
@@ -40,88 +39,95 @@ static const struct {
 	{"security.", 6, false},
 };
 
+static bool xattr_starts_with(const struct layer_xattr *x, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return x->name_len >= n && memcmp(x->name, prefix, n) == 0;
+}
+
 /*
  * Which prefix an attribute has, or -1 for one that is left out: EROFS cannot keep it, or it is
  * an overlay mark that would change what the guest's root overlay makes of the image.
  */
-static int xattr_prefix(const struct tree_xattr *x)
+static int xattr_prefix(const struct layer_xattr *x)
 {
-	static const char *const left_out[] = {"trusted.overlay.", "user.overlay."};
-
-	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++) {
-		size_t n = strlen(left_out[i]);
-
-		if (x->name_len >= n && memcmp(x->name, left_out[i], n) == 0)
-			return -1;
-	}
+	if (xattr_starts_with(x, "trusted.overlay.") || xattr_starts_with(x, "user.overlay."))
+		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(xattr_prefixes); i++) {
 		size_t n = strlen(xattr_prefixes[i].prefix);
 
-		if (x->name_len < n || memcmp(x->name, xattr_prefixes[i].prefix, n) != 0)
-			continue;
-		if (xattr_prefixes[i].whole ? x->name_len == n : x->name_len > n)
+		if (xattr_starts_with(x, xattr_prefixes[i].prefix) &&
+		    (xattr_prefixes[i].whole ? x->name_len == n : x->name_len > n))
 			return (int)i;
 	}
 	return -1;
 }
 
-/* Of attributes with the same name the last counts. */
-static bool xattr_is_overridden(const struct tree_inode *inode, uint32_t i)
+/* Whether an attribute with the same name comes behind `pos`. */
+static bool xattr_is_overridden(const struct tree_inode *inode, const struct layer_xattr *x,
+				size_t pos)
 {
-	const struct tree_xattr *x = &inode->xattrs[i];
+	struct layer_xattr y;
 
-	for (uint32_t k = i + 1; k < inode->n_xattrs; k++)
-		if (inode->xattrs[k].name_len == x->name_len &&
-		    memcmp(inode->xattrs[k].name, x->name, x->name_len) == 0)
+	while (layer_xattr_next(inode->xattrs, inode->xattrs_len, &pos, &y))
+		if (y.name_len == x->name_len && memcmp(y.name, x->name, x->name_len) == 0)
 			return true;
 	return false;
 }
 
-/* The encoded size of an attribute without its padding, or 0 when it is left out. */
-static uint32_t xattr_entry_len(const struct tree_inode *inode, uint32_t i, int *ret_prefix)
+/* The next attribute that is not left out, and its prefix. */
+static bool xattr_next(const struct tree_inode *inode, size_t *pos, struct layer_xattr *x,
+		       int *ret_prefix)
 {
-	const struct tree_xattr *x = &inode->xattrs[i];
-	int p = xattr_prefix(x);
+	while (layer_xattr_next(inode->xattrs, inode->xattrs_len, pos, x)) {
+		*ret_prefix = xattr_prefix(x);
+		if (*ret_prefix >= 0 && !xattr_is_overridden(inode, x, *pos))
+			return true;
+	}
+	return false;
+}
 
-	if (p < 0 || xattr_is_overridden(inode, i))
-		return 0;
-	*ret_prefix = p;
-	return XATTR_ENTRY_LEN + x->name_len - (uint32_t)strlen(xattr_prefixes[p].prefix) +
-	       x->value_len;
+/* The encoded size of an attribute without its padding. */
+static uint32_t xattr_entry_len(const struct layer_xattr *x, int prefix)
+{
+	return XATTR_ENTRY_LEN +
+	       (uint32_t)(x->name_len - strlen(xattr_prefixes[prefix].prefix) + x->value_len);
 }
 
 int64_t erofs_xattr_len(const struct tree_inode *inode)
 {
+	struct layer_xattr x;
 	uint64_t len = 0;
+	size_t pos = 0;
 	int prefix;
 
-	for (uint32_t i = 0; i < inode->n_xattrs; i++)
-		len += ALIGN_UP(xattr_entry_len(inode, i, &prefix), 4U);
+	while (xattr_next(inode, &pos, &x, &prefix))
+		len += ALIGN_UP(xattr_entry_len(&x, prefix), 4U);
 	if (len == 0)
 		return 0;
 	len += XATTR_HEADER_LEN;
-	return len > XATTR_LEN_MAX ? -1 : (int64_t)len;
+	return len > EROFS_XATTR_MAX ? -1 : (int64_t)len;
 }
 
 void erofs_xattr_encode(const struct tree_inode *inode, uint8_t *out)
 {
+	struct layer_xattr x;
+	size_t pos = 0;
+	int prefix;
+
 	memset(out, 0, XATTR_HEADER_LEN);
 	out += XATTR_HEADER_LEN;
-	for (uint32_t i = 0; i < inode->n_xattrs; i++) {
-		const struct tree_xattr *x = &inode->xattrs[i];
-		uint32_t len, skip;
-		int prefix;
+	while (xattr_next(inode, &pos, &x, &prefix)) {
+		size_t skip = strlen(xattr_prefixes[prefix].prefix);
+		uint32_t len = xattr_entry_len(&x, prefix);
 		uint8_t *p;
 
-		len = xattr_entry_len(inode, i, &prefix);
-		if (len == 0)
-			continue;
-		skip = (uint32_t)strlen(xattr_prefixes[prefix].prefix);
-		out[0] = (uint8_t)(x->name_len - skip);
+		out[0] = (uint8_t)(x.name_len - skip);
 		out[1] = xattr_prefixes[prefix].index;
-		put_le16(out + 2, (uint16_t)x->value_len);
-		p = mempcpy(out + XATTR_ENTRY_LEN, x->name + skip, x->name_len - skip);
-		p = mempcpy(p, x->value, x->value_len);
+		put_le16(out + 2, (uint16_t)x.value_len);
+		p = mempcpy(out + XATTR_ENTRY_LEN, x.name + skip, x.name_len - skip);
+		p = mempcpy(p, x.value, x.value_len);
 		memset(p, 0, ALIGN_UP(len, 4U) - len);
 		out += ALIGN_UP(len, 4U);
 	}
@@ -144,64 +150,75 @@ static int compare_nodes(const void *a, const void *b)
 	return compare_bytes(x->name, x->name_len, y->name, y->name_len);
 }
 
-/* The two special names are NULL pointers in the list. */
-static const char *child_name(const struct erofs_item *item, uint32_t i, uint32_t *ret_len)
+uint32_t erofs_dir_sort(struct tree_node *dir, struct tree_node **scratch)
 {
-	const struct tree_node *n = item->children[i];
+	struct tree_node **link = &dir->children;
+	uint32_t n = 0;
 
-	if (n) {
-		*ret_len = n->name_len;
-		return n->name;
-	}
-	*ret_len = i == item->dotdot ? 2 : 1;
-	return i == item->dotdot ? ".." : ".";
-}
-
-/* How many nodes of a sorted list come before the name. */
-static uint32_t count_before(struct tree_node *const *list, uint32_t n, const char *name)
-{
-	uint32_t i = 0;
-
-	while (i < n && compare_bytes(list[i]->name, list[i]->name_len, name, strlen(name)) < 0)
-		i++;
-	return i;
-}
-
-int erofs_dir_plan(struct tree *t, struct erofs_item *item, const struct tree_node *dir,
-		   struct err *e)
-{
-	uint32_t n = dir->n_children, dot, dotdot, used = 0;
-	struct tree_node **list;
-
-	list = tree_alloc(t, ((size_t)n + 2) * sizeof(struct tree_node *), e);
-	if (!list)
-		return -1;
-	n = 0;
 	for (struct tree_node *c = dir->children; c; c = c->next)
-		list[n++] = c;
-	qsort(list, n, sizeof(struct tree_node *), compare_nodes);
-	/* Names such as ".-x" sort between the two. */
-	dot = count_before(list, n, ".");
-	dotdot = count_before(list, n, "..");
-	memmove(list + dotdot + 2, list + dotdot, (n - dotdot) * sizeof(struct tree_node *));
-	memmove(list + dot + 1, list + dot, (dotdot - dot) * sizeof(struct tree_node *));
-	list[dot] = list[dotdot + 1] = NULL;
-	item->children = list;
-	item->dotdot = dotdot + 1;
-	item->n_children = n + 2;
-	item->body_len = 0;
-	for (uint32_t i = 0; i < item->n_children; i++) {
-		uint32_t len;
-
-		child_name(item, i, &len);
-		if (used + DIRENT_LEN + len > EROFS_BLOCK) {
-			item->body_len += EROFS_BLOCK;
-			used = 0;
-		}
-		used += DIRENT_LEN + len;
+		scratch[n++] = c;
+	qsort(scratch, n, sizeof(struct tree_node *), compare_nodes);
+	for (uint32_t i = 0; i < n; i++) {
+		*link = scratch[i];
+		scratch[i]->prev = i ? scratch[i - 1] : NULL;
+		link = &scratch[i]->next;
 	}
-	item->body_len += used;
-	return 0;
+	*link = NULL;
+	return n;
+}
+
+struct dir_entry {
+	const char *name;
+	uint32_t len;
+	const struct tree_inode *inode;
+};
+
+/* The entry at *pos, and moves on. Names like ".-" come between "." and "..". */
+static bool dir_next(const struct tree_node *dir, struct erofs_dir_pos *pos, struct dir_entry *ret)
+{
+	static const char dots[] = "..";
+	const struct tree_node *c = pos->last ? pos->last->next : dir->children;
+	uint32_t n_dots = pos->dots + 1;
+
+	if (pos->dots < 2 && (!c || compare_bytes(c->name, c->name_len, dots, n_dots) > 0)) {
+		*ret = (struct dir_entry){dots, n_dots,
+					  n_dots == 1 ? dir->inode : dir->parent->inode};
+		pos->dots++;
+		return true;
+	}
+	if (!c)
+		return false;
+	*ret = (struct dir_entry){c->name, c->name_len, c->inode};
+	pos->last = c;
+	return true;
+}
+
+/* Moves on behind the last entry that fits in a block; returns how many do. */
+static uint32_t dir_block(const struct tree_node *dir, struct erofs_dir_pos *pos,
+			  uint32_t *ret_used)
+{
+	struct erofs_dir_pos next = *pos;
+	struct dir_entry entry;
+	uint32_t n = 0, used = 0;
+
+	while (dir_next(dir, &next, &entry) && used + DIRENT_LEN + entry.len <= EROFS_BLOCK) {
+		used += DIRENT_LEN + entry.len;
+		*pos = next;
+		n++;
+	}
+	*ret_used = used;
+	return n;
+}
+
+uint64_t erofs_dir_size(const struct tree_node *dir)
+{
+	struct erofs_dir_pos pos = {0};
+	uint32_t used, last = 0;
+	uint64_t blocks = 0;
+
+	for (; dir_block(dir, &pos, &used) > 0; blocks++)
+		last = used;
+	return (blocks - 1) * EROFS_BLOCK + last;
 }
 
 static uint8_t file_type(uint32_t mode)
@@ -224,33 +241,20 @@ static uint8_t file_type(uint32_t mode)
 	}
 }
 
-uint32_t erofs_dir_encode(const struct erofs_item *item, uint32_t *pos, uint8_t *block)
+uint32_t erofs_dir_encode(const struct tree_node *dir, struct erofs_dir_pos *pos, uint8_t *block)
 {
-	uint32_t first = *pos, end = first, used = 0, name_off, len;
+	struct erofs_dir_pos from = *pos;
+	uint32_t used, n = dir_block(dir, pos, &used), name_off = n * DIRENT_LEN;
+	struct dir_entry entry;
 
-	while (end < item->n_children) {
-		child_name(item, end, &len);
-		if (used + DIRENT_LEN + len > EROFS_BLOCK)
-			break;
-		used += DIRENT_LEN + len;
-		end++;
-	}
-	name_off = (end - first) * DIRENT_LEN;
-	for (uint32_t i = first; i < end; i++) {
-		const char *name = child_name(item, i, &len);
-		const struct tree_inode *inode = item->inode;
-		uint8_t *p = block + (size_t)(i - first) * DIRENT_LEN;
-
-		if (item->children[i])
-			inode = item->children[i]->inode;
-		else if (len == 2)
-			inode = item->inode->node->parent->inode;
-		put_le64(p, inode->nid);
+	if (!block)
+		return used;
+	for (uint8_t *p = block; n > 0 && dir_next(dir, &from, &entry); n--, p += DIRENT_LEN) {
+		put_le64(p, entry.inode->nid);
 		put_le16(p + 8, (uint16_t)name_off);
-		p[10] = file_type(inode->mode);
-		memcpy(block + name_off, name, len);
-		name_off += len;
+		p[10] = file_type(entry.inode->mode);
+		memcpy(block + name_off, entry.name, entry.len);
+		name_off += entry.len;
 	}
-	*pos = end;
 	return used;
 }

@@ -7,13 +7,15 @@
  * the image follows from its size in the scan: the metadata are written first, then the contents
  * are copied behind them, and a file whose size has changed since is an error.
  *
- * Descriptors are not kept: a directory or file is opened again by its path below the root, part
- * by part. That costs a few system calls and needs no more than three descriptors.
+ * Descriptors are not kept: a directory is opened again by its path below the root, part by part,
+ * and files in it from there. That costs a few system calls and needs no more than four
+ * descriptors.
  */
 #include "image/from_dir.h"
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "image/blob_writer.h"
 #include "image/erofs.h"
 #include "image/layer_index.h"
 
@@ -28,6 +30,8 @@
 #include <sys/xattr.h>
 
 #define COPY_LEN (1 * MIB)
+/* Here a tail is kept once, and costs the room that is lost in front of it. */
+#define TAIL_MAX 2560U
 
 /* A file with several names that has been met once. */
 struct linked {
@@ -42,8 +46,12 @@ struct linked {
 struct scan {
 	const struct from_dir_options *o;
 	int root; /* descriptor */
+	/* The directory in which something was opened last. */
+	const struct tree_node *parent;
+	int parent_fd;
 	struct tree tree;
-	uint64_t blocks; /* of contents so far */
+	uint64_t bytes;  /* of contents so far */
+	uint64_t blocks; /* of them that are not tails */
 	struct linked *linked[LINKED_BUCKETS];
 	/* Directories to read and files to copy, in order. */
 	struct tree_node **dirs, **files;
@@ -66,35 +74,46 @@ static void push(struct tree_node ***list, size_t *n, size_t *cap, struct tree_n
 	(*list)[(*n)++] = node;
 }
 
-/* Opens a node, part by part from the root. */
-static int open_node(const struct scan *s, const struct tree_node *n, int flags)
+static int open_name(int dirfd, const struct tree_node *n, int flags)
+{
+	char name[NAME_MAX + 1];
+
+	memcpy(name, n->name, n->name_len);
+	name[n->name_len] = '\0';
+	return openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Opens the directory that holds a node, part by part from the root. */
+static int open_parent(const struct scan *s, const struct tree_node *n)
 {
 	_cleanup_free_ const struct tree_node **chain = NULL;
-	size_t depth = n->depth;
-	int fd;
+	size_t depth = n->depth - 1U;
+	int fd = dup(s->root);
 
-	if (depth == 0)
-		return openat(s->root, ".", flags | O_CLOEXEC);
-	chain = xcalloc(depth, sizeof(struct tree_node *));
-	for (size_t i = depth; i-- > 0; n = n->parent)
-		chain[i] = n;
-	fd = dup(s->root);
+	chain = xcalloc(depth + 1, sizeof(struct tree_node *));
+	for (size_t i = depth; i-- > 0; chain[i] = n)
+		n = n->parent;
 	for (size_t i = 0; fd >= 0 && i < depth; i++) {
-		char name[NAME_MAX + 1];
-		int next;
-
-		memcpy(name, chain[i]->name, chain[i]->name_len);
-		name[chain[i]->name_len] = '\0';
-		next = openat(fd, name,
-			      (i + 1 < depth ? O_PATH | O_DIRECTORY : flags) | O_NOFOLLOW |
-				      O_CLOEXEC);
-		int saved = errno;
+		int next = open_name(fd, chain[i], O_PATH | O_DIRECTORY), saved = errno;
 
 		close(fd);
 		errno = saved;
 		fd = next;
 	}
 	return fd;
+}
+
+/* Opens a node below its directory, which stays open for the next one. */
+static int open_node(struct scan *s, const struct tree_node *n, int flags)
+{
+	if (n->depth == 0)
+		return openat(s->root, ".", flags | O_CLOEXEC);
+	if (n->parent != s->parent || s->parent_fd < 0) {
+		close_fd(&s->parent_fd);
+		s->parent = n->parent;
+		s->parent_fd = open_parent(s, n);
+	}
+	return s->parent_fd < 0 ? -1 : open_name(s->parent_fd, n, flags);
 }
 
 static void map_owner(const struct scan *s, struct tree_inode *i, const struct stat *st)
@@ -112,37 +131,32 @@ static void map_owner(const struct scan *s, struct tree_inode *i, const struct s
 static int read_xattrs(struct scan *s, int dirfd, const char *name, struct tree_inode *inode,
 		       struct err *e)
 {
-	char path[NAME_MAX + 64], list[16384], *p;
+	char path[NAME_MAX + 64], list[16384], *copy;
 	uint8_t value[LAYER_XATTR_VALUE_MAX];
+	_cleanup_free_ uint8_t *all = NULL;
+	uint8_t *end;
 	ssize_t len;
-	size_t n = 0;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
 	len = llistxattr(path, list, sizeof(list));
 	if (len <= 0)
 		return 0;
-	for (p = list; p < list + len; p += strlen(p) + 1)
-		n++;
-	inode->xattrs = tree_alloc(&s->tree, n * sizeof(*inode->xattrs), e);
-	if (!inode->xattrs)
-		return -1;
-	for (p = list; p < list + len; p += strlen(p) + 1) {
+	end = all = xmalloc(LAYER_XATTRS_MAX);
+	for (const char *p = list; p < list + len; p += strlen(p) + 1) {
 		ssize_t size = lgetxattr(path, p, value, sizeof(value));
-		struct tree_xattr *x = &inode->xattrs[inode->n_xattrs];
-		char *copy;
+		const struct layer_xattr x = {p, strlen(p), value, (size_t)MAX(size, 0)};
 
 		if (size < 0)
 			continue;
-		x->name_len = (uint32_t)strlen(p);
-		x->name = tree_strndup(&s->tree, p, x->name_len, e);
-		copy = tree_strndup(&s->tree, (const char *)value, (size_t)size, e);
-		if (!x->name || !copy)
-			return -1;
-		x->value = (const uint8_t *)copy;
-		x->value_len = (uint32_t)size;
-		inode->n_xattrs++;
+		if (layer_xattr_len(&x) > LAYER_XATTRS_MAX - (size_t)(end - all))
+			return err_set(e, ERR_INVALID,
+				       "the extended attributes of '%s' are too large", name);
+		end = layer_xattr_put(end, &x);
 	}
-	return 0;
+	inode->xattrs_len = (uint32_t)(end - all);
+	copy = tree_strndup(&s->tree, (const char *)all, inode->xattrs_len, e);
+	inode->xattrs = (const uint8_t *)copy;
+	return copy ? 0 : -1;
 }
 
 /* --- scanning ------------------------------------------------------------------------------ */
@@ -164,23 +178,29 @@ static int read_target(struct scan *s, int dirfd, const char *name, struct tree_
 
 	if (n <= 0 || (size_t)n > LAYER_PATH_MAX)
 		return err_sys(e, n < 0 ? errno : ENAMETOOLONG, "cannot read link '%s'", name);
-	inode->target = tree_strndup(&s->tree, buf, (size_t)n, e);
-	inode->target_len = (uint32_t)n;
-	return inode->target ? 0 : -1;
+	inode->body = tree_strndup(&s->tree, buf, (size_t)n, e);
+	inode->size = (uint64_t)n;
+	return inode->body ? 0 : -1;
 }
 
 static int place_content(struct scan *s, struct tree_inode *inode, uint64_t size, struct err *e)
 {
-	uint64_t n = size / EROFS_BLOCK + (size % EROFS_BLOCK != 0);
+	uint64_t blocks = size / EROFS_BLOCK, tail_len = size % EROFS_BLOCK;
 
-	if (size > s->o->max_size || (s->blocks + n) * EROFS_BLOCK > s->o->max_size) {
+	if (size > s->o->max_size || s->bytes > s->o->max_size - size) {
 		err_set(e, ERR_INVALID, "the directory holds more than the limit of %llu bytes",
 			(unsigned long long)s->o->max_size);
 		return err_hint(e, "raise the limit with --max-size");
 	}
 	inode->size = size;
-	inode->block = s->blocks;
-	s->blocks += n;
+	if (tail_len > TAIL_MAX) {
+		tail_len = 0;
+		blocks++;
+	}
+	inode->tail_len = (uint16_t)tail_len;
+	inode->block = (uint32_t)s->blocks;
+	s->blocks += blocks;
+	s->bytes += size;
 	return 0;
 }
 
@@ -290,7 +310,7 @@ static int scan_all(struct scan *s, struct err *e)
 
 	if (fstat(s->root, &st) < 0)
 		return err_sys(e, errno, "cannot read the directory");
-	root->mode = st.st_mode;
+	root->mode = (uint16_t)st.st_mode;
 	map_owner(s, root, &st);
 	root->mtime = st.st_mtim.tv_sec;
 	root->mtime_ns = (uint32_t)st.st_mtim.tv_nsec;
@@ -305,50 +325,71 @@ static int scan_all(struct scan *s, struct err *e)
 
 /* --- copying ------------------------------------------------------------------------------- */
 
-static int copy_file(const struct scan *s, const struct tree_node *n, int out, uint64_t at,
+/* Copies a file behind the one before it, and its tail to where the metadata have it. */
+static int copy_file(struct scan *s, const struct tree_node *n, int out, struct blob_writer *w,
 		     uint8_t *buf, struct err *e)
 {
 	/* O_NONBLOCK: it could be a pipe by now. */
 	_cleanup_close_ int fd = open_node(s, n, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	uint64_t left = n->inode->size, pos = 0;
+	const struct tree_inode *inode = n->inode;
+	uint64_t size = inode->size, body = size - inode->tail_len, pos = 0, at;
 	struct stat st;
-	int r = 0;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return failed(e, errno, n, "read");
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != left)
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
 		return failed(e, EBUSY, n, "take a changing file:");
-	while (left) {
-		ssize_t got = pread_full(fd, buf, (size_t)MIN(left, (uint64_t)COPY_LEN), pos);
+	if (blob_writer_begin(w, body, &at, e) < 0)
+		return -1;
+	while (pos < size) {
+		ssize_t got = pread_full(fd, buf, (size_t)MIN(size - pos, (uint64_t)COPY_LEN), pos);
+		size_t k;
+		int r;
 
 		if (got <= 0)
 			return failed(e, got < 0 ? (int)-got : EBUSY, n, "read");
-		r = pwrite_full(out, buf, (size_t)got, at + pos);
+		k = (size_t)MIN((uint64_t)got, body - MIN(pos, body));
+		if (k && blob_writer_write(w, pos, buf, k, e) < 0)
+			return -1;
+		pos += (uint64_t)got;
+		if (k == (size_t)got)
+			continue;
+		/* Pieces are of whole blocks, so the tail comes in one. */
+		r = pwrite_full(out, buf + k, (size_t)got - k, erofs_tail_offset(inode));
 		if (r < 0)
 			return err_sys(e, -r, "cannot write the image");
-		pos += (uint64_t)got;
-		left -= (uint64_t)got;
 	}
 	return 0;
+}
+
+static int write_contents(struct scan *s, int fd, struct blob_writer *w, uint64_t meta,
+			  struct err *e)
+{
+	_cleanup_free_ uint8_t *buf = xmalloc(COPY_LEN);
+	uint64_t size;
+
+	/* The metadata are there already. */
+	if (blob_writer_begin(w, meta * EROFS_BLOCK, &size, e) < 0)
+		return -1;
+	for (size_t i = 0; i < s->n_files; i++)
+		if (copy_file(s, s->files[i], fd, w, buf, e) < 0)
+			return -1;
+	return blob_writer_finish(w, &size, e);
 }
 
 static int write_image(struct scan *s, int fd, struct err *e)
 {
 	struct erofs_options o = {.parts = &s->blocks, .n_parts = 1};
-	_cleanup_free_ uint8_t *buf = xmalloc(COPY_LEN);
+	struct blob_writer *w;
 	uint64_t meta;
+	int r;
 
 	if (erofs_write(&s->tree, &o, fd, &meta, e) < 0)
 		return -1;
-	if (ftruncate(fd, (off_t)((meta + s->blocks) * EROFS_BLOCK)) < 0)
-		return err_sys(e, errno, "cannot write the image");
-	for (size_t i = 0; i < s->n_files; i++) {
-		uint64_t at = (meta + s->files[i]->inode->block) * EROFS_BLOCK;
-
-		if (copy_file(s, s->files[i], fd, at, buf, e) < 0)
-			return -1;
-	}
-	return 0;
+	w = blob_writer_new(fd, UINT64_MAX);
+	r = write_contents(s, fd, w, meta, e);
+	blob_writer_free(w);
+	return r;
 }
 
 static int write_out(struct scan *s, const char *out, struct err *e)
@@ -373,6 +414,7 @@ int from_dir(const char *path, const char *out, const struct from_dir_options *o
 	int r;
 
 	s->o = o;
+	s->parent_fd = -1;
 	s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->root < 0) {
 		r = err_sys(e, errno, "cannot open directory '%s'", path);
@@ -385,6 +427,7 @@ int from_dir(const char *path, const char *out, const struct from_dir_options *o
 		if (r == 0)
 			r = write_out(s, out, e);
 		tree_release(&s->tree);
+		close_fd(&s->parent_fd);
 		close(s->root);
 	}
 	free(s->dirs);

@@ -6,6 +6,7 @@
 #include "image/http_header.h"
 #include "image/reference.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -322,6 +323,7 @@ static int transfer_failed(struct http *h, CURLcode code, const struct origin *t
 	struct http_response *r = h->response;
 	const char *detail;
 	_cleanup_free_ char *host = NULL;
+	curl_off_t connected = 0;
 	bool usual = strcmp(to->port, is_https(to) ? "443" : "80") == 0;
 
 	host = http_clean_text(
@@ -340,6 +342,10 @@ static int transfer_failed(struct http *h, CURLcode code, const struct origin *t
 		return connect_failed(h, to, host, e);
 	case CURLE_OPERATION_TIMEDOUT:
 		r->transient = true;
+		curl_easy_getinfo(h->curl, CURLINFO_CONNECT_TIME_T, &connected);
+		if (connected == 0)
+			return err_set(e, ERR_UNREACHABLE, "cannot connect to '%s': %s", host,
+				       strerror(ETIMEDOUT));
 		return err_set(e, ERR_TIMEOUT, "'%s' does not answer: %s", host, detail);
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:

@@ -14,11 +14,11 @@
 #include <sys/stat.h>
 
 #define MAGIC         "MSBLAYER"
-#define VERSION       1
+#define VERSION       2
 #define ENTRY_LEN     64
 #define XATTR_LEN     8
 #define BUFFER_LEN    (256 * KIB)
-#define ENTRY_MAX_LEN (ENTRY_LEN + 2 * LAYER_PATH_MAX + LAYER_XATTRS_MAX + 8)
+#define ENTRY_MAX_LEN (ENTRY_LEN + 2 * LAYER_PATH_MAX + LAYER_XATTRS_MAX + LAYER_TAIL_MAX + 8)
 
 struct layer_writer {
 	int fd;
@@ -74,6 +74,13 @@ const char *layer_path_normalise(const char *s, char out[LAYER_PATH_MAX], size_t
 	return NULL;
 }
 
+size_t layer_tail_len(uint64_t size)
+{
+	size_t tail = (size_t)(size % LAYER_BLOCK);
+
+	return tail <= LAYER_TAIL_MAX ? tail : 0;
+}
+
 /* --- writing ------------------------------------------------------------------------------- */
 
 struct layer_writer *layer_writer_new(int fd)
@@ -109,13 +116,15 @@ static int writer_flush(struct layer_writer *w, struct err *e)
 
 int layer_writer_add(struct layer_writer *w, const struct layer_entry *entry, struct err *e)
 {
-	size_t len = ENTRY_LEN + entry->path_len + entry->link_len + entry->xattrs_len;
+	size_t len =
+		ENTRY_LEN + entry->path_len + entry->link_len + entry->xattrs_len + entry->tail_len;
 	size_t padded = ALIGN_UP(len, (size_t)8);
 	uint8_t *p;
 
 	static_assert(ENTRY_MAX_LEN < BUFFER_LEN, "an entry fits the buffer");
 	if (entry->path_len > LAYER_PATH_MAX || entry->link_len > LAYER_PATH_MAX ||
-	    entry->xattrs_len > LAYER_XATTRS_MAX)
+	    entry->xattrs_len > LAYER_XATTRS_MAX || entry->n_xattrs > LAYER_XATTR_COUNT_MAX ||
+	    entry->tail_len > LAYER_TAIL_MAX)
 		return err_set(e, ERR_INTERNAL, "layer entry too large");
 	if (BUFFER_LEN - w->used < padded && writer_flush(w, e) < 0)
 		return -1;
@@ -135,18 +144,35 @@ int layer_writer_add(struct layer_writer *w, const struct layer_entry *entry, st
 	put_le64(p + 48, entry->offset);
 	put_le16(p + 56, (uint16_t)entry->path_len);
 	put_le16(p + 58, (uint16_t)entry->link_len);
-	put_le32(p + 60, entry->n_xattrs);
+	put_le16(p + 60, (uint16_t)entry->n_xattrs);
+	put_le16(p + 62, (uint16_t)entry->tail_len);
 	p += ENTRY_LEN;
 	p = mempcpy(p, entry->path, entry->path_len);
 	if (entry->link_len)
 		p = mempcpy(p, entry->link, entry->link_len);
 	if (entry->xattrs_len)
 		p = mempcpy(p, entry->xattrs, entry->xattrs_len);
+	if (entry->tail_len)
+		p = mempcpy(p, entry->tail, entry->tail_len);
 	memset(p, 0, padded - len);
 	w->used += padded;
 	w->body_len += padded;
 	w->n_entries++;
 	return 0;
+}
+
+size_t layer_xattr_len(const struct layer_xattr *x)
+{
+	return XATTR_LEN + x->name_len + x->value_len;
+}
+
+uint8_t *layer_xattr_put(uint8_t *out, const struct layer_xattr *x)
+{
+	put_le16(out, (uint16_t)x->name_len);
+	put_le16(out + 2, 0);
+	put_le32(out + 4, (uint32_t)x->value_len);
+	out = mempcpy(out + XATTR_LEN, x->name, x->name_len);
+	return x->value_len ? mempcpy(out, x->value, x->value_len) : out;
 }
 
 int layer_writer_finish(struct layer_writer *w, const struct digest *diff_id, uint64_t data_size,
@@ -257,7 +283,9 @@ static bool xattrs_valid(const struct layer_entry *entry)
 	size_t pos = 0;
 	uint32_t n = 0;
 
-	while (layer_xattr_next(entry, &pos, &x)) {
+	if (entry->n_xattrs > LAYER_XATTR_COUNT_MAX)
+		return false;
+	while (layer_xattr_next(entry->xattrs, entry->xattrs_len, &pos, &x)) {
 		if (x.name_len == 0 || x.name_len > LAYER_NAME_MAX ||
 		    x.value_len > LAYER_XATTR_VALUE_MAX || memchr(x.name, '\0', x.name_len))
 			return false;
@@ -269,9 +297,11 @@ static bool xattrs_valid(const struct layer_entry *entry)
 static bool content_valid(const struct layer_index *ix, const struct layer_entry *entry)
 {
 	if (entry->type != LAYER_FILE)
-		return entry->size == 0 && entry->offset == 0;
+		return entry->size == 0 && entry->offset == 0 && entry->tail_len == 0;
+	if (entry->tail_len != layer_tail_len(entry->size))
+		return false;
 	return entry->offset % LAYER_BLOCK == 0 && entry->offset <= ix->info.data_size &&
-	       entry->size <= ix->info.data_size - entry->offset;
+	       entry->size - entry->tail_len <= ix->info.data_size - entry->offset;
 }
 
 static bool link_valid(const struct layer_entry *entry)
@@ -288,7 +318,7 @@ int layer_index_next(const struct layer_index *ix, size_t *pos, struct layer_ent
 		     struct err *e)
 {
 	const uint8_t *p = ix->map + LAYER_INDEX_HEADER_LEN + *pos;
-	size_t left = (size_t)ix->info.body_len - *pos, len, strings;
+	size_t left = (size_t)ix->info.body_len - *pos, len, rest;
 	struct layer_entry entry = {0};
 
 	if (left == 0)
@@ -309,14 +339,16 @@ int layer_index_next(const struct layer_index *ix, size_t *pos, struct layer_ent
 	entry.offset = get_le64(p + 48);
 	entry.path_len = get_le16(p + 56);
 	entry.link_len = get_le16(p + 58);
-	entry.n_xattrs = get_le32(p + 60);
-	strings = entry.path_len + entry.link_len + entry.xattrs_len;
+	entry.n_xattrs = get_le16(p + 60);
+	entry.tail_len = get_le16(p + 62);
+	rest = entry.path_len + entry.link_len + entry.xattrs_len + entry.tail_len;
 	if (len < ENTRY_LEN || len > left || entry.xattrs_len > LAYER_XATTRS_MAX ||
-	    ALIGN_UP(ENTRY_LEN + strings, (size_t)8) != len)
+	    ALIGN_UP(ENTRY_LEN + rest, (size_t)8) != len)
 		return damaged(e, "bad entry size");
 	entry.path = (const char *)p + ENTRY_LEN;
 	entry.link = entry.path + entry.path_len;
 	entry.xattrs = (const uint8_t *)entry.link + entry.link_len;
+	entry.tail = entry.xattrs + entry.xattrs_len;
 	if (p[4] < LAYER_FILE || p[4] > LAYER_OPAQUE || p[5] != 0 || entry.mode > 07777 ||
 	    entry.mtime_ns >= 1000000000)
 		return damaged(e, "bad entry");
@@ -331,10 +363,10 @@ int layer_index_next(const struct layer_index *ix, size_t *pos, struct layer_ent
 	return 1;
 }
 
-bool layer_xattr_next(const struct layer_entry *entry, size_t *pos, struct layer_xattr *ret)
+bool layer_xattr_next(const uint8_t *xattrs, size_t len, size_t *pos, struct layer_xattr *ret)
 {
-	const uint8_t *p = entry->xattrs + *pos;
-	size_t left = entry->xattrs_len - *pos;
+	const uint8_t *p = xattrs + *pos;
+	size_t left = len - *pos;
 
 	if (left < XATTR_LEN)
 		return false;

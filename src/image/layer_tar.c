@@ -3,7 +3,6 @@
 
 #include "image/blob_writer.h"
 #include "image/layer_index.h"
-#include "image/le.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +26,7 @@ struct reader {
 	size_t xattrs_len;
 	char path[LAYER_PATH_MAX], link[LAYER_PATH_MAX];
 	uint8_t xattrs[LAYER_XATTRS_MAX];
+	uint8_t tail[LAYER_TAIL_MAX];
 };
 
 static la_ssize_t read_block(struct archive *a, void *ctx, const void **ret)
@@ -103,21 +103,22 @@ static int read_xattrs(struct reader *r, struct archive_entry *ae, struct layer_
 	r->xattrs_len = 0;
 	archive_entry_xattr_reset(ae);
 	while (archive_entry_xattr_next(ae, &name, &value, &value_len) == ARCHIVE_OK) {
-		size_t name_len = name ? strlen(name) : 0;
-		uint8_t *p = r->xattrs + r->xattrs_len;
+		const struct layer_xattr x = {
+			.name = name,
+			.name_len = name ? strlen(name) : 0,
+			.value = value,
+			.value_len = value_len,
+		};
 
-		if (name_len == 0 || name_len > LAYER_NAME_MAX)
+		if (x.name_len == 0 || x.name_len > LAYER_NAME_MAX)
 			return corrupt(e, path, "has an extended attribute with a bad name");
+		if (entry->n_xattrs == LAYER_XATTR_COUNT_MAX)
+			return corrupt(e, path, "has too many extended attributes");
 		if (value_len > LAYER_XATTR_VALUE_MAX ||
-		    8 + name_len + value_len > sizeof(r->xattrs) - r->xattrs_len)
+		    layer_xattr_len(&x) > sizeof(r->xattrs) - r->xattrs_len)
 			return corrupt(e, path, "has extended attributes that are too large");
-		put_le16(p, (uint16_t)name_len);
-		put_le16(p + 2, 0);
-		put_le32(p + 4, (uint32_t)value_len);
-		p = mempcpy(p + 8, name, name_len);
-		if (value_len)
-			memcpy(p, value, value_len);
-		r->xattrs_len += 8 + name_len + value_len;
+		layer_xattr_put(r->xattrs + r->xattrs_len, &x);
+		r->xattrs_len += layer_xattr_len(&x);
 		entry->n_xattrs++;
 	}
 	entry->xattrs = r->xattrs;
@@ -189,14 +190,40 @@ static int read_type(struct reader *r, struct archive_entry *ae, struct layer_en
 	}
 }
 
-static int copy_content(struct reader *r, struct archive *a, struct layer_entry *entry,
-			struct err *e)
+/* Puts a piece of a content where it belongs: the blob, and what is behind `body` the tail. */
+static int write_piece(struct reader *r, uint64_t body, size_t tail_len, uint64_t pos,
+		       const uint8_t *p, size_t n, struct err *e)
 {
-	if (blob_writer_begin(r->data, entry->size, &entry->offset, e) < 0)
+	size_t k = pos < body ? (size_t)MIN((uint64_t)n, body - pos) : 0;
+
+	if (k && blob_writer_write(r->data, pos, p, k, e) < 0)
 		return -1;
-	/* An empty content has no place. */
-	if (entry->size == 0)
+	if (k == n)
+		return 0;
+	pos += k;
+	p += k;
+	n -= k;
+	if (pos - body > tail_len || n > tail_len - (pos - body))
+		return err_set(e, ERR_CORRUPT, "an entry has more data than its size says");
+	memcpy(r->tail + (pos - body), p, n);
+	return 0;
+}
+
+static int copy_content(struct reader *r, struct archive *a, struct archive_entry *ae,
+			struct layer_entry *entry, struct err *e)
+{
+	size_t tail_len = layer_tail_len(entry->size);
+	uint64_t body = entry->size - tail_len, next = 0;
+
+	if (blob_writer_begin(r->data, body, &entry->offset, e) < 0)
+		return -1;
+	/* What takes no room has no place. */
+	if (body == 0)
 		entry->offset = 0;
+	/* The archive may leave out zeroes. */
+	memset(r->tail, 0, tail_len);
+	entry->tail = r->tail;
+	entry->tail_len = tail_len;
 	for (;;) {
 		const void *p;
 		size_t n;
@@ -209,7 +236,11 @@ static int copy_content(struct reader *r, struct archive *a, struct layer_entry 
 			return archive_failed(a, e);
 		if (offset < 0)
 			return err_set(e, ERR_CORRUPT, "damaged tar archive: bad sparse map");
-		if (n && blob_writer_write(r->data, (uint64_t)offset, p, n, e) < 0)
+		/* A map that names a place twice would leave it to chance what is there. */
+		if (n && (uint64_t)offset < next)
+			return corrupt(e, archive_entry_pathname(ae), "has its data out of order");
+		next = (uint64_t)offset + n;
+		if (n && write_piece(r, body, tail_len, (uint64_t)offset, p, n, e) < 0)
 			return -1;
 	}
 }
@@ -242,7 +273,7 @@ static int read_entry(struct reader *r, struct archive *a, struct archive_entry 
 		if (size < 0)
 			return corrupt(e, path, "has an impossible size");
 		entry.size = (uint64_t)size;
-		if (copy_content(r, a, &entry, e) < 0)
+		if (copy_content(r, a, ae, &entry, e) < 0)
 			return -1;
 	}
 	return layer_writer_add(r->index, &entry, e);

@@ -121,10 +121,10 @@ static enum walk_result walk_dir(struct tree *t, const char *path, size_t len, b
 				*why = "is below a loop of symbolic links";
 				return WALK_BAD;
 			}
-			if (child->inode->target[0] == '/')
+			w.stack[w.depth].p = child->inode->body;
+			w.stack[w.depth].len = (size_t)child->inode->size;
+			if (w.stack[w.depth].p[0] == '/')
 				dir = t->root;
-			w.stack[w.depth].p = child->inode->target;
-			w.stack[w.depth].len = child->inode->target_len;
 			w.depth++;
 		} else if (!is_dir(child)) {
 			*why = "is below something that is not a directory";
@@ -199,71 +199,53 @@ static int replace_by_dir(struct tree *t, const struct layer_entry *entry, struc
 
 /* --- entries ------------------------------------------------------------------------------- */
 
-static uint32_t mode_of(const struct layer_entry *entry)
+static uint16_t mode_of(const struct layer_entry *entry)
 {
 	switch (entry->type) {
 	case LAYER_DIR:
-		return S_IFDIR | entry->mode;
+		return (uint16_t)(S_IFDIR | entry->mode);
 	case LAYER_SYMLINK:
-		return S_IFLNK | 0777;
+		return (uint16_t)(S_IFLNK | 0777);
 	case LAYER_CHAR:
-		return S_IFCHR | entry->mode;
+		return (uint16_t)(S_IFCHR | entry->mode);
 	case LAYER_BLOCK_DEV:
-		return S_IFBLK | entry->mode;
+		return (uint16_t)(S_IFBLK | entry->mode);
 	case LAYER_FIFO:
-		return S_IFIFO | entry->mode;
+		return (uint16_t)(S_IFIFO | entry->mode);
 	case LAYER_FILE:
 	case LAYER_HARDLINK:
 	case LAYER_WHITEOUT:
 	case LAYER_OPAQUE:
 		break;
 	}
-	return S_IFREG | entry->mode;
+	return (uint16_t)(S_IFREG | entry->mode);
 }
 
-static int set_xattrs(struct tree *t, struct tree_inode *inode, const struct layer_entry *entry,
-		      struct err *e)
+/* Makes an inode what the entry says; only its count of names stays. */
+static void fill_inode(struct tree_inode *inode, const struct layer_entry *entry, uint32_t part)
 {
-	struct layer_xattr x;
-	size_t pos = 0;
-
-	inode->n_xattrs = 0;
-	inode->xattrs = NULL;
-	if (entry->n_xattrs == 0)
-		return 0;
-	inode->xattrs = tree_alloc(t, entry->n_xattrs * sizeof(*inode->xattrs), e);
-	if (!inode->xattrs)
-		return -1;
-	while (layer_xattr_next(entry, &pos, &x))
-		inode->xattrs[inode->n_xattrs++] = (struct tree_xattr){
-			.name = x.name,
-			.name_len = (uint32_t)x.name_len,
-			.value = x.value,
-			.value_len = (uint32_t)x.value_len,
-		};
-	return 0;
-}
-
-static int fill_inode(struct tree *t, struct tree_inode *inode, const struct layer_entry *entry,
-		      uint32_t part, struct err *e)
-{
-	inode->mode = mode_of(entry);
-	inode->uid = entry->uid;
-	inode->gid = entry->gid;
-	inode->mtime = entry->mtime;
-	inode->mtime_ns = entry->mtime_ns;
-	if (entry->type == LAYER_CHAR || entry->type == LAYER_BLOCK_DEV)
+	*inode = (struct tree_inode){
+		.mode = mode_of(entry),
+		.uid = entry->uid,
+		.gid = entry->gid,
+		.nlink = inode->nlink,
+		.mtime = entry->mtime,
+		.mtime_ns = entry->mtime_ns,
+		.xattrs = entry->xattrs,
+		.xattrs_len = (uint32_t)entry->xattrs_len,
+	};
+	if (entry->type == LAYER_CHAR || entry->type == LAYER_BLOCK_DEV) {
 		inode->rdev = tree_rdev(entry->major, entry->minor);
-	if (entry->type == LAYER_SYMLINK) {
-		inode->target = entry->link;
-		inode->target_len = (uint32_t)entry->link_len;
-	}
-	if (entry->type == LAYER_FILE) {
+	} else if (entry->type == LAYER_SYMLINK) {
+		inode->body = entry->link;
+		inode->size = entry->link_len;
+	} else if (entry->type == LAYER_FILE) {
 		inode->size = entry->size;
-		inode->block = entry->offset / LAYER_BLOCK;
+		inode->block = (uint32_t)(entry->offset / LAYER_BLOCK);
 		inode->part = part;
+		inode->body = entry->tail;
+		inode->tail_len = (uint16_t)entry->tail_len;
 	}
-	return set_xattrs(t, inode, entry, e);
 }
 
 /* The inode that a hard link refers to. */
@@ -284,64 +266,117 @@ static int find_link_target(struct tree *t, const struct layer_entry *entry,
 	return 0;
 }
 
-static int add_entry(struct tree *t, const struct layer_entry *entry, uint32_t part, struct err *e)
-{
-	size_t dir_len, name_len;
-	const char *name = base_name(entry->path, entry->path_len, &dir_len, &name_len), *why = "";
-	struct tree_node *dir, *old;
-	struct tree_inode *inode = NULL;
+/* Where the entry before was put: the next one mostly goes there too. */
+struct last_dir {
+	const char *path;
+	size_t len;
+	struct tree_node *dir;
+	uint32_t generation;
+};
 
-	if (entry->path_len == 0)
-		return fill_inode(t, t->root->inode, entry, part, e);
-	switch (walk_dir(t, entry->path, dir_len, true, &dir, &why, e)) {
+static int find_parent(struct tree *t, struct last_dir *last, const struct layer_entry *entry,
+		       size_t dir_len, struct err *e)
+{
+	const char *why = "";
+
+	if (last->dir && last->generation == t->generation && last->len == dir_len &&
+	    memcmp(last->path, entry->path, dir_len) == 0)
+		return 0;
+	*last = (struct last_dir){.path = entry->path, .len = dir_len};
+	switch (walk_dir(t, entry->path, dir_len, true, &last->dir, &why, e)) {
 	case WALK_FOUND:
-		break;
+		last->generation = t->generation;
+		return 0;
 	case WALK_MISSING:
 	case WALK_BAD:
 		return does_not_fit(e, entry, why);
 	case WALK_FAILED:
-		return -1;
+		break;
 	}
-	old = tree_find(t, dir, name, name_len);
-	if (old && entry->type == LAYER_DIR && is_dir(old))
-		return fill_inode(t, old->inode, entry, part, e);
-	if (entry->type == LAYER_HARDLINK) {
-		if (find_link_target(t, entry, &inode, e) < 0 || !inode)
-			return -1;
-		if (old && old->inode == inode)
-			return 0;
-	} else {
-		inode = tree_inode_new(t, 0, e);
-		if (!inode || fill_inode(t, inode, entry, part, e) < 0)
-			return -1;
+	return -1;
+}
+
+static int add_link(struct tree *t, struct tree_node *dir, struct tree_node *old, const char *name,
+		    size_t name_len, const struct layer_entry *entry, struct err *e)
+{
+	struct tree_inode *inode = NULL;
+
+	if (find_link_target(t, entry, &inode, e) < 0 || !inode)
+		return -1;
+	if (old && old->inode == inode)
+		return 0;
+	if (old && !is_dir(old)) {
+		tree_set_inode(t, old, inode);
+		return 0;
 	}
 	if (old) {
 		/* Replacing a directory may take the link's only other name with it. */
 		inode->nlink++;
 		tree_remove(t, old);
 		inode->nlink--;
-		if (entry->type == LAYER_HARDLINK && inode->nlink == 0)
+		if (inode->nlink == 0)
 			return does_not_fit(e, entry, "is a hard link to a file below itself");
 	}
 	return tree_add(t, dir, name, name_len, inode, e) ? 0 : -1;
 }
 
-static int replace_by_dirs(struct tree *t, const struct layer_index *ix, struct err *e)
+static int add_entry(struct tree *t, struct last_dir *last, const struct layer_entry *entry,
+		     uint32_t part, struct err *e)
 {
-	struct layer_entry entry;
-	size_t pos = 0;
-	int r;
+	size_t dir_len, name_len;
+	const char *name = base_name(entry->path, entry->path_len, &dir_len, &name_len);
+	struct tree_inode *inode;
+	struct tree_node *old;
 
-	while ((r = layer_index_next(ix, &pos, &entry, e)) > 0)
-		if (entry.type == LAYER_DIR && entry.path_len > 0 &&
-		    replace_by_dir(t, &entry, e) < 0)
-			return -1;
-	return r;
+	if (entry->path_len == 0) {
+		fill_inode(t->root->inode, entry, part);
+		return 0;
+	}
+	if (find_parent(t, last, entry, dir_len, e) < 0)
+		return -1;
+	old = tree_find(t, last->dir, name, name_len);
+	if (entry->type == LAYER_HARDLINK)
+		return add_link(t, last->dir, old, name, name_len, entry, e);
+	if (old && is_dir(old) && entry->type == LAYER_DIR) {
+		fill_inode(old->inode, entry, part);
+		return 0;
+	}
+	/* A layer that changes owners replaces every file: it should not need new memory. */
+	inode = old && !is_dir(old) && old->inode->nlink == 1 ? old->inode
+							      : tree_inode_new(t, 0, e);
+	if (!inode)
+		return -1;
+	if (old && !is_dir(old) && entry->type != LAYER_DIR) {
+		tree_set_inode(t, old, inode);
+		fill_inode(inode, entry, part);
+		return 0;
+	}
+	if (old)
+		tree_remove(t, old);
+	fill_inode(inode, entry, part);
+	return tree_add(t, last->dir, name, name_len, inode, e) ? 0 : -1;
 }
 
 static bool is_mark(const struct layer_entry *entry)
 {
 	return entry->type == LAYER_WHITEOUT || entry->type == LAYER_OPAQUE;
+}
+
+/* Returns whether the layer has marks, or -1. */
+static int replace_by_dirs(struct tree *t, const struct layer_index *ix, struct err *e)
+{
+	struct layer_entry entry;
+	bool marks = false;
+	size_t pos = 0;
+	int r;
+
+	while ((r = layer_index_next(ix, &pos, &entry, e)) > 0) {
+		marks |= is_mark(&entry);
+		if (entry.type == LAYER_DIR && entry.path_len > 0 &&
+		    replace_by_dir(t, &entry, e) < 0)
+			return -1;
+	}
+	return r < 0 ? -1 : marks;
 }
 
 static int hide_all(struct tree *t, const struct layer_index *ix, struct err *e)
@@ -358,14 +393,19 @@ static int hide_all(struct tree *t, const struct layer_index *ix, struct err *e)
 
 int merge_layer(struct tree *t, const struct layer_index *ix, uint32_t part, struct err *e)
 {
+	struct last_dir last = {0};
 	struct layer_entry entry;
 	size_t pos = 0;
-	int r;
+	int r = 0;
 
-	if (t->root->children && (replace_by_dirs(t, ix, e) < 0 || hide_all(t, ix, e) < 0))
+	if (t->root->children)
+		r = replace_by_dirs(t, ix, e);
+	if (r > 0)
+		r = hide_all(t, ix, e);
+	if (r < 0)
 		return -1;
 	while ((r = layer_index_next(ix, &pos, &entry, e)) > 0)
-		if (!is_mark(&entry) && add_entry(t, &entry, part, e) < 0)
+		if (!is_mark(&entry) && add_entry(t, &last, &entry, part, e) < 0)
 			return -1;
 	return r;
 }

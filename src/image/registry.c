@@ -9,10 +9,6 @@
 
 #include <string.h>
 
-#define TRIES 5
-/* There is somebody else to ask. */
-#define MIRROR_TRIES 2
-
 #define ACCEPT_MANIFEST                                                           \
 	"Accept: " MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_LIST \
 	", " MEDIA_DOCKER_SCHEMA2
@@ -38,8 +34,7 @@ struct registry *registry_new(const struct endpoints *es, const char *repository
 	r->sites = xcalloc(es->n, sizeof(*r->sites));
 	r->n = es->n;
 	for (size_t i = 0; i < r->n; i++)
-		site_init(&r->sites[i], &es->items[i], r->repository,
-			  i + 1 < r->n ? MIRROR_TRIES : TRIES, cancel);
+		site_init(&r->sites[i], &es->items[i], r->repository, i + 1 < r->n, cancel);
 	return r;
 }
 

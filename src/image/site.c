@@ -13,9 +13,11 @@
 
 #include <jansson.h>
 
-#define BACKOFF_MS  UINT64_C(250)
-#define WAIT_MAX_MS UINT64_C(30000)
-#define LOGINS_MAX  2
+#define TRIES        5
+#define MIRROR_TRIES 2
+#define BACKOFF_MS   UINT64_C(250)
+#define WAIT_MAX_MS  UINT64_C(30000)
+#define LOGINS_MAX   2
 /* A try that brought this much of a blob was worth it: patience starts anew. */
 #define PROGRESS_MIN (1 * MIB)
 
@@ -25,14 +27,14 @@ struct attempt {
 	bool plain, basic;
 };
 
-void site_init(struct site *s, const struct endpoint *ep, const char *repository, unsigned tries,
+void site_init(struct site *s, const struct endpoint *ep, const char *repository, bool is_mirror,
 	       atomic_bool *cancel)
 {
 	*s = (struct site){
 		.endpoint = ep,
 		.repository = repository,
 		.cancel = cancel,
-		.tries = tries,
+		.is_mirror = is_mirror,
 		.plain = ep->plain_first,
 	};
 	pthread_mutex_init(&s->mutex, NULL);
@@ -377,6 +379,15 @@ static void wait_ms(const struct site *s, uint64_t ms)
 	}
 }
 
+/* Whether a failure, the last of so many, is worth one more try of the same site. */
+static bool is_patient(const struct site *s, unsigned failures, const struct err *e)
+{
+	/* Nobody waits for a mirror that is not there. */
+	if (s->is_mirror && e->code == ERR_UNREACHABLE)
+		return false;
+	return failures < (s->is_mirror ? MIRROR_TRIES : TRIES);
+}
+
 static char *make_url(const struct site *s, bool plain, const char *path)
 {
 	const struct endpoint *ep = s->endpoint;
@@ -459,8 +470,8 @@ int site_request(struct site *s, struct http *h, const struct site_request *q,
 			status_failed(s, q->what, rs, e);
 		}
 		wait = wait_time(failures, rs);
-		if (!(rs->transient || change_back(s, &a, rs, e)) || ++failures >= s->tries ||
-		    wait == UINT64_MAX) {
+		if (!(rs->transient || change_back(s, &a, rs, e)) ||
+		    !is_patient(s, ++failures, e) || wait == UINT64_MAX) {
 			http_response_release(rs);
 			return -1;
 		}

@@ -20,7 +20,7 @@ struct site {
 	const struct endpoint *endpoint;
 	const char *repository; /* NULL: only the login matters */
 	atomic_bool *cancel;
-	unsigned tries;  /* at most, for each request */
+	bool is_mirror;  /* there is somebody else to ask */
 	atomic_bool off; /* a mirror that is not asked any more */
 
 	pthread_mutex_t mutex; /* for what follows */
@@ -58,7 +58,7 @@ struct site_request {
 	struct blob_transfer *blob; /* NULL: a document, whose body is kept */
 };
 
-void site_init(struct site *s, const struct endpoint *ep, const char *repository, unsigned tries,
+void site_init(struct site *s, const struct endpoint *ep, const char *repository, bool is_mirror,
 	       atomic_bool *cancel);
 void site_release(struct site *s);
 

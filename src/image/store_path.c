@@ -10,9 +10,9 @@ void store_path(enum store_kind kind, const struct digest *d, char out[STORE_PAT
 	} kinds[] = {
 		[STORE_BLOB] = {"blobs", ""},
 		[STORE_BLOB_ZSTD] = {"blobs", ".zst"},
-		[STORE_LAYER_DATA] = {"layers", ".data"},
-		[STORE_LAYER_INDEX] = {"layers", ".index"},
-		[STORE_IMAGE] = {"images", ".erofs"},
+		[STORE_LAYER_DATA] = {"layers", ".data2"},
+		[STORE_LAYER_INDEX] = {"layers", ".index2"},
+		[STORE_IMAGE] = {"images", ".erofs2"},
 	};
 	char hex[2 * DIGEST_LEN + 1];
 

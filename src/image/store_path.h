@@ -4,11 +4,15 @@
  *
  *	blobs/sha256_HEX          manifests, indexes, configs and compressed layers, byte for byte
  *	blobs/sha256_HEX.zst      a layer that came uncompressed (kept_blob.h)
- *	layers/sha256_HEX.data    file contents of the layer with that diff_id
- *	layers/sha256_HEX.index   its metadata
- *	images/sha256_HEX.erofs   file system metadata of the image with that manifest
+ *	layers/sha256_HEX.data2   file contents of the layer with that diff_id
+ *	layers/sha256_HEX.index2  its metadata
+ *	images/sha256_HEX.erofs2  file system metadata of the image with that manifest
  *	locks/                    a lock file per thing that is being made
  *	.tmp-NAME in each         unfinished files
+ *
+ * The number behind the names of layers and images is the version of what is in them. It changes
+ * when an image's metadata would not fit data that were written before, so that neither ever
+ * replaces what an image made by an older program is still using.
  */
 #pragma once
 

@@ -59,12 +59,14 @@ struct tree_inode *tree_inode_new(struct tree *t, uint32_t mode, struct err *e)
 	struct tree_inode *i = tree_alloc(t, sizeof(*i), e);
 
 	if (i)
-		i->mode = mode;
+		i->mode = (uint16_t)mode;
 	return i;
 }
 
 int tree_init(struct tree *t, struct err *e)
 {
+	static_assert(sizeof(struct tree_inode) == 80 && sizeof(struct tree_node) == 64,
+		      "no holes");
 	*t = (struct tree){.n_buckets = FIRST_BUCKETS};
 	t->buckets = calloc(t->n_buckets, sizeof(struct tree_node *));
 	t->root = tree_alloc(t, sizeof(*t->root), e);
@@ -77,7 +79,6 @@ int tree_init(struct tree *t, struct err *e)
 	t->root->parent = t->root;
 	t->root->name = "";
 	t->root->inode->nlink = 1;
-	t->root->inode->node = t->root;
 	t->n_nodes = 1;
 	return 0;
 }
@@ -177,12 +178,18 @@ struct tree_node *tree_add(struct tree *t, struct tree_node *dir, const char *na
 	if (n->next)
 		n->next->prev = n;
 	dir->children = n;
-	dir->n_children++;
 	inode->nlink++;
-	inode->node = n;
 	bucket_insert(t, n);
 	t->n_nodes++;
 	return n;
+}
+
+static void drop_inode(struct tree *t, struct tree_node *n)
+{
+	n->inode->nlink--;
+	/* Paths do not lead through anything else. */
+	if (S_ISDIR(n->inode->mode) || S_ISLNK(n->inode->mode))
+		t->generation++;
 }
 
 /* Takes a node without children out. */
@@ -199,9 +206,15 @@ static void unlink_node(struct tree *t, struct tree_node *n)
 		n->parent->children = n->next;
 	if (n->next)
 		n->next->prev = n->prev;
-	n->parent->n_children--;
-	n->inode->nlink--;
+	drop_inode(t, n);
 	t->n_nodes--;
+}
+
+void tree_set_inode(struct tree *t, struct tree_node *n, struct tree_inode *inode)
+{
+	drop_inode(t, n);
+	n->inode = inode;
+	inode->nlink++;
 }
 
 void tree_remove_children(struct tree *t, struct tree_node *dir)

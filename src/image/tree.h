@@ -4,7 +4,7 @@
  * inodes; several nodes may share one. All memory comes from one arena that goes with the tree;
  * removed nodes are not reused. Nothing here recurses: depth is the image's choice.
  *
- * Names, link targets and attribute values are not copied; they must outlive the tree.
+ * Names, link targets, tails and attributes are not copied; they must outlive the tree.
  */
 #pragma once
 
@@ -17,31 +17,29 @@
 /* Layers may replace the same names again and again. */
 #define TREE_BYTES_MAX (2 * GIB)
 
-struct tree_xattr {
-	const char *name; /* full name, not terminated */
-	const uint8_t *value;
-	uint32_t name_len, value_len;
-};
-
+/* There may be millions of the next two: fields are in an order that leaves no holes. */
 struct tree_inode {
-	uint32_t mode; /* with the type */
+	uint16_t mode;     /* with the type */
+	uint16_t tail_len; /* of what is kept behind the inode: of a file its tail */
 	uint32_t uid, gid;
 	uint32_t nlink; /* names of a file; of a directory it is worked out when writing */
 	int64_t mtime;
+	uint64_t size; /* of a regular file or link target */
 	uint32_t mtime_ns;
-	uint32_t rdev;  /* as in `struct stat` of 32-bit Linux: new_encode_dev */
-	uint64_t size;  /* of a regular file */
-	uint64_t block; /* where its content starts within its part, in blocks */
-	uint32_t part;
-	uint32_t target_len;
-	const char *target; /* of a symbolic link */
-	struct tree_xattr *xattrs;
-	uint32_t n_xattrs;
+	uint32_t block; /* where a file's content starts within its part, in blocks */
+	union {
+		uint32_t part; /* of a regular file */
+		uint32_t rdev; /* as in `struct stat` of 32-bit Linux: new_encode_dev */
+	};
+	uint32_t xattrs_len;
+	const uint8_t *xattrs; /* encoded as in a layer's index */
+	const void *body;      /* a link's target or a file's tail; NULL when there is none yet */
 
 	/* For the writer. */
+	uint64_t nid; /* 0 while it has no place */
 	uint32_t number;
-	uint64_t nid;           /* 0 while it has no place */
-	struct tree_node *node; /* a name of it */
+	uint32_t xattr_size : 31; /* as encoded in the image */
+	uint32_t extended : 1;
 };
 
 struct tree_node {
@@ -49,7 +47,6 @@ struct tree_node {
 	uint32_t hash;
 	uint16_t name_len;
 	uint16_t depth;
-	uint32_t n_children;
 	struct tree_node *parent; /* the root's is itself */
 	struct tree_inode *inode;
 	struct tree_node *children, *next, *prev;
@@ -61,6 +58,8 @@ struct tree {
 	uint32_t n_nodes; /* the root included */
 	struct tree_node **buckets;
 	size_t n_buckets; /* a power of two */
+	/* Changes when a path may lead elsewhere than before: a directory or link is gone. */
+	uint32_t generation;
 	struct tree_chunk *chunks;
 	uint64_t bytes; /* of all chunks */
 };
@@ -82,6 +81,8 @@ struct tree_node *tree_find(const struct tree *t, const struct tree_node *dir, c
 /* Adds a name, which must not be there, for an inode. NULL with the error set. */
 struct tree_node *tree_add(struct tree *t, struct tree_node *dir, const char *name, size_t len,
 			   struct tree_inode *inode, struct err *e);
+/* Gives a node that is no directory another inode, which is none either. */
+void tree_set_inode(struct tree *t, struct tree_node *n, struct tree_inode *inode);
 /* Removes a node and everything below it; not the root. */
 void tree_remove(struct tree *t, struct tree_node *n);
 void tree_remove_children(struct tree *t, struct tree_node *dir);

@@ -35,8 +35,8 @@ static void mark_layer(json_t *layer, json_t *keep)
 
 	mark(keep, "blobs", digest, "");
 	mark(keep, "blobs", digest, ".zst");
-	mark(keep, "layers", diff_id, ".data");
-	mark(keep, "layers", diff_id, ".index");
+	mark(keep, "layers", diff_id, ".data2");
+	mark(keep, "layers", diff_id, ".index2");
 }
 
 /* Adds the files below cache/ that a record needs, some of which need not be there. */
@@ -227,7 +227,7 @@ static int sweep(const struct home *h, const char *folder, json_t *keep, bool dr
 			continue;
 		f->bytes += occupied(&st);
 		/* A layer is an index and perhaps data; the index tells. */
-		*count += !str_ends_with(de->d_name, ".data");
+		*count += !str_ends_with(de->d_name, ".data2");
 	}
 	closedir(dir);
 	return 0;

@@ -295,12 +295,17 @@ def debian(compression="gzip"):
 LONG_NAME = "n" * 255
 LONG_PATH = "deep/" + "/".join(["d" * 100] * 4)
 NOISE_SIZE = 1 << 20
+TAIL_SIZES = (1023, 1024, 1025, 4095, 4096, 4097, 5120, 5121)  # around what is kept inline
 N_LAYERS = 25
 
 
 def noise():
     """A mebibyte that does not compress."""
     return random.Random(1).randbytes(NOISE_SIZE)
+
+
+def tail_text(size):
+    return "".join(f"{i:08}" for i in range(size // 8 + 1))[:size]
 
 
 def change_layers():
@@ -324,6 +329,8 @@ def change_layers():
     a.file("t/back", "first")
     a.file("t/noise", noise())
     a.file("t/empty")
+    for size in TAIL_SIZES:
+        a.file(f"t/tail-{size}", tail_text(size), uid=size % 2 * 70000)
 
     b.whiteout("t/gone")
     b.whiteout("t/gone-dir")
@@ -359,6 +366,7 @@ def change_layers():
     d.file("t/späße-日本", "utf-8")
     d.file("t/no-parent/x/y", "made up")  # parents that no layer has
     d.file("t/with space\tand tab", "space")
+    d.file("t/.-between", "dots")  # "." < ".-" < ".."
     return [a, b, c, d]
 
 
@@ -392,7 +400,11 @@ LAYERED_TREE = {
     "späße-日本": (0o100644, 0, 0, "utf-8"),
     "no-parent/x/y": (0o100644, 0, 0, "made up"),
     "with space\tand tab": (0o100644, 0, 0, "space"),
+    ".-between": (0o100644, 0, 0, "dots"),
 }
+LAYERED_TREE.update((f"tail-{size}", (0o100644, size % 2 * 70000, 0,
+                                      hashlib.sha256(tail_text(size).encode()).hexdigest()))
+                    for size in TAIL_SIZES)
 LAYERED_FOLDERS = {"opaque", "merged", "no-parent", "no-parent/x"}
 XATTRS = {"user.colour": "blue", "user.long": "v" * 300}
 

@@ -76,7 +76,7 @@ static void test_file(void **state)
 	/* u:p:q, x:y */
 	put_config(*state, "{\"auths\": {\"a.io\": {\"auth\": \"dTpwOnE=\"},"
 			   "\"https://b.io/v2/\": {\"username\": \"u\", \"password\": \"p\"},"
-			   "\"c.io/some/repo\": {\"auth\": \"dTpwOnE=\"},"
+			   "\"c.io/v1x\": {\"auth\": \"dTpwOnE=\"},"
 			   "\"d.io\": {}, \"e.io\": {\"auth\": \"eDp5\", \"identitytoken\": \"t\"},"
 			   "\"f.io\": {\"auth\": \"eHk=\"}, \"g.io\": {\"auth\": \"OnA=\"},"
 			   "\"https://index.docker.io/v1/\": {\"auth\": \"eDp5\"}}}");

@@ -174,6 +174,19 @@ static inline void tar_end(struct buf *b)
 	assert_int_equal(buf_append(b, zero, sizeof(zero)), 0);
 }
 
+/* A text of that length which repeats nowhere near a block's size, owned. */
+static inline char *text_of(size_t n, unsigned int seed)
+{
+	char *text = xcalloc(1, n + 1);
+	uint32_t x = seed * 2654435761U + 1;
+
+	for (size_t i = 0; i < n; i++) {
+		x = x * 1664525 + 1013904223;
+		text[i] = (char)('a' + (x >> 24) % 26);
+	}
+	return text;
+}
+
 /* --- compression --------------------------------------------------------------------------- */
 
 static inline void gzip_append(struct buf *out, const void *data, size_t n)

@@ -65,13 +65,13 @@ static void test_paths(void **state)
 	store_path(STORE_LAYER_DATA, &d, path);
 	assert_string_equal(path, "layers/sha256_"
 				  "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-				  ".data");
+				  ".data2");
 	store_path(STORE_BLOB, &d, path);
 	assert_true(str_starts_with(path, "blobs/sha256_ba78"));
 	assert_true(str_ends_with(path, "15ad"));
 	store_path(STORE_IMAGE, &d, path);
 	assert_true(str_starts_with(path, "images/sha256_ba78"));
-	assert_true(str_ends_with(path, "15ad.erofs"));
+	assert_true(str_ends_with(path, "15ad.erofs2"));
 }
 
 int main(void)

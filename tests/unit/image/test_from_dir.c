@@ -91,7 +91,7 @@ static void test_failures(void **state)
 
 	assert_err(from_dir(root, out, &o, &f->e), &f->e, ERR_NOT_FOUND, "tree");
 	make_tree(f);
-	o.max_size = 10;
+	o.max_size = 6;
 	assert_err(from_dir(root, out, &o, &f->e), &f->e, ERR_INVALID, "limit");
 	assert_false(path_exists(out));
 	/* Not readable; a privileged user reads everything. */

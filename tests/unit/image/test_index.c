@@ -11,6 +11,7 @@ static int make_index(struct fixture *f)
 	struct layer_writer *w;
 	static const uint8_t xattrs[] = {6,   0,   0,   0,   2,   0,   0,   0,
 					 'u', 's', 'e', 'r', '.', 'x', 'h', 'i'};
+	static const char tail[905] = "the tail";
 	const struct layer_entry entries[] = {
 		{.type = LAYER_DIR, .mode = 0755, .path = "", .path_len = 0},
 		{.type = LAYER_FILE,
@@ -18,6 +19,8 @@ static int make_index(struct fixture *f)
 		 .path = "a/b",
 		 .path_len = 3,
 		 .size = 5000,
+		 .tail = (const uint8_t *)tail,
+		 .tail_len = 904,
 		 .offset = 4096,
 		 .uid = 1,
 		 .gid = 2,
@@ -79,9 +82,11 @@ static void test_round_trip(void **state)
 	assert_int_equal(en.mtime, -7);
 	assert_int_equal(en.mtime_ns, 9);
 	assert_memory_equal(en.path, "a/b", 3);
-	assert_true(layer_xattr_next(&en, &xpos, &x));
+	assert_true(layer_xattr_next(en.xattrs, en.xattrs_len, &xpos, &x));
 	assert_memory_equal(x.name, "user.x", 6);
 	assert_memory_equal(x.value, "hi", 2);
+	assert_int_equal(en.tail_len, 904);
+	assert_memory_equal(en.tail, "the tail\0", 10);
 	assert_int_equal(layer_index_next(&ix, &pos, &en, &f->e), 1);
 	assert_memory_equal(en.link, "../x", 4);
 	assert_int_equal(layer_index_next(&ix, &pos, &en, &f->e), 0);
@@ -124,6 +129,19 @@ static void sign(int fd)
 	memcpy(all + 72, d.b, DIGEST_LEN);
 	put_le32(all + 124, crc32c(~0U, all, 124));
 	assert_int_equal(pwrite(fd, all, LAYER_INDEX_HEADER_LEN, 0), LAYER_INDEX_HEADER_LEN);
+}
+
+/* An index of another version is no index, however intact. */
+static void test_other_version(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_close_ int fd = make_index(f);
+	struct layer_info info;
+
+	assert_ok(layer_info_read(fd, &info, &f->e), &f->e);
+	assert_int_equal(pwrite(fd, "\1", 1, 8), 1);
+	sign(fd);
+	assert_err(layer_info_read(fd, &info, &f->e), &f->e, ERR_CORRUPT, "unknown version");
 }
 
 /* Every byte of the body takes every value: no crash, no entry out of bounds. */
@@ -187,9 +205,8 @@ static void test_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(test_round_trip),
-		store_test(test_damage),
-		store_test(test_forged),
+		store_test(test_round_trip),    store_test(test_damage),
+		store_test(test_other_version), store_test(test_forged),
 		cmocka_unit_test(test_paths),
 	};
 

@@ -30,27 +30,30 @@ static void test_types(void **state)
 	struct layer_index ix;
 	struct layer_entry en;
 	struct digest want;
-	char data[16];
+	/* With a whole block and a tail, a long last block, and a tail alone. */
+	_cleanup_free_ char *text = text_of(5000, 1);
+	char data[4096];
 	size_t pos = 0;
 	int fd;
 
 	TAR(&f->tar, .name = "./", .type = '5', .mode = 01777, .mtime = 5);
 	TAR(&f->tar, .name = "./a//b/./", .type = '5', .mode = 0750, .uid = 7, .gid = 8);
-	TAR(&f->tar, .name = "/a/b/file", .data = "content", .mode = 04755, .mtime = 1700000000);
+	TAR(&f->tar, .name = "/a/b/file", .data = text, .mode = 04755, .mtime = 1700000000);
 	TAR(&f->tar, .name = "empty");
 	TAR(&f->tar, .name = "sym", .type = '2', .link = "../../etc/passwd");
 	TAR(&f->tar, .name = "hard", .type = '1', .link = "./a/b/file");
 	TAR(&f->tar, .name = "chr", .type = '3', .major = 1, .minor = 300);
 	TAR(&f->tar, .name = "blk", .type = '4', .major = 259, .minor = 1);
 	TAR(&f->tar, .name = "fifo", .type = '6');
-	TAR(&f->tar, .name = "second", .data = "xyz");
+	TAR(&f->tar, .name = "second", .data = text + 2000);
+	TAR(&f->tar, .name = "third", .data = text + 4500);
 	hash_bytes(buf_data(&f->tar), buf_len(&f->tar), &want);
 	assert_ok(ingest_tar(f, &res), &f->e);
 	assert_int_equal(res.data_size, 8192);
 	assert_int_equal(res.format, INFLATE_NONE);
 	assert_true(digest_eq(&res.diff_id, &res.blob_digest));
 	open_index(f, &res.diff_id, &ix);
-	assert_int_equal(ix.info.n_entries, 10);
+	assert_int_equal(ix.info.n_entries, 11);
 	next_entry(&ix, &pos, &en);
 	assert_path(&en, "");
 	assert_int_equal(en.type, LAYER_DIR);
@@ -64,8 +67,10 @@ static void test_types(void **state)
 	assert_path(&en, "a/b/file");
 	assert_int_equal(en.type, LAYER_FILE);
 	assert_int_equal(en.mode, 04755);
-	assert_int_equal(en.size, 7);
+	assert_int_equal(en.size, 5000);
 	assert_int_equal(en.offset, 0);
+	assert_int_equal(en.tail_len, 904);
+	assert_memory_equal(en.tail, text + 4096, 904);
 	assert_int_equal(en.mtime, 1700000000);
 	next_entry(&ix, &pos, &en);
 	assert_int_equal(en.size, 0);
@@ -85,13 +90,20 @@ static void test_types(void **state)
 	assert_int_equal(en.type, LAYER_FIFO);
 	next_entry(&ix, &pos, &en);
 	assert_int_equal(en.offset, 4096);
+	assert_int_equal(en.size, 3000);
+	assert_int_equal(en.tail_len, 0);
+	next_entry(&ix, &pos, &en);
+	assert_int_equal(en.offset, 0);
+	assert_int_equal(en.size, 500);
+	assert_int_equal(en.tail_len, 500);
+	assert_memory_equal(en.tail, text + 4500, 500);
 	assert_int_equal(layer_index_next(&ix, &pos, &en, &f->e), 0);
 	layer_index_release(&ix);
 	fd = store_open_file(&f->store, STORE_LAYER_DATA, &res.diff_id, &f->e);
-	assert_int_equal(pread(fd, data, 8, 0), 8);
-	assert_memory_equal(data, "content", 8);
-	assert_int_equal(pread(fd, data, 4, 4096), 4);
-	assert_memory_equal(data, "xyz", 4);
+	assert_int_equal(pread(fd, data, 4096, 0), 4096);
+	assert_memory_equal(data, text, 4096);
+	assert_int_equal(pread(fd, data, 3000, 4096), 3000);
+	assert_memory_equal(data, text + 2000, 3000);
 	close(fd);
 	assert_int_equal(store_size(&f->store, STORE_LAYER_DATA, &res.diff_id), 8192);
 }
@@ -111,7 +123,7 @@ static void test_whiteouts(void **state)
 	TAR(&f->tar, .name = ".wh..wh.plnk/", .type = '5');
 	assert_ok(ingest_tar(f, &res), &f->e);
 	assert_int_equal(res.data_size, 0);
-	assert_int_equal(count_files(f, "layers", ".data"), 0);
+	assert_int_equal(count_files(f, "layers", ".data2"), 0);
 	open_index(f, &res.diff_id, &ix);
 	next_entry(&ix, &pos, &en);
 	assert_int_equal(en.type, LAYER_WHITEOUT);
@@ -171,17 +183,32 @@ static void test_pax(void **state)
 	assert_link(&en, longname);
 	next_entry(&ix, &pos, &en);
 	assert_int_equal(en.n_xattrs, 1);
-	assert_true(layer_xattr_next(&en, &xpos, &x));
+	assert_true(layer_xattr_next(en.xattrs, en.xattrs_len, &xpos, &x));
 	assert_int_equal(x.name_len, strlen("security.capability"));
 	assert_memory_equal(x.name, "security.capability", x.name_len);
 	assert_int_equal(x.value_len, 5);
 	assert_memory_equal(x.value, "\1\0\0\2\0", 5);
-	assert_false(layer_xattr_next(&en, &xpos, &x));
+	assert_false(layer_xattr_next(en.xattrs, en.xattrs_len, &xpos, &x));
 	next_entry(&ix, &pos, &en);
 	assert_int_equal(en.uid, 4000000000U);
 	next_entry(&ix, &pos, &en);
 	assert_int_equal(en.mtime_ns, 123456789);
 	layer_index_release(&ix);
+}
+
+/* More attributes than any file has: names would be compared for ever. */
+static void many_xattrs(struct buf *tar)
+{
+	struct buf rec;
+
+	buf_init(&rec, MIB);
+	for (unsigned int i = 0; i <= LAYER_XATTR_COUNT_MAX; i++) {
+		_cleanup_free_ char *key = xasprintf("SCHILY.xattr.user.%u", i);
+
+		pax_record(&rec, key, "v", 1);
+	}
+	tar_pax_records(tar, &rec);
+	buf_release(&rec);
 }
 
 static void add_hostile(struct buf *tar, int which)
@@ -266,6 +293,10 @@ static void add_hostile(struct buf *tar, int which)
 		for (int i = 0; i < 600; i++)
 			buf_append(tar, big, sizeof(big));
 		break;
+	case 20:
+		many_xattrs(tar);
+		TAR(tar, .name = "x");
+		break;
 	default:
 		fail();
 	}
@@ -275,7 +306,7 @@ static void test_hostile(void **state)
 {
 	struct fixture *f = *state;
 
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 21; i++) {
 		struct ingest_result res;
 
 		TAR(&f->tar, .name = "fine", .data = "x");
@@ -343,8 +374,10 @@ static void test_digests(void **state)
 	struct fixture *f = *state;
 	struct ingest_result res;
 	struct digest d, wrong = {{1, 2, 3}};
+	_cleanup_free_ char *text = NULL;
 
-	TAR(&f->tar, .name = "a", .data = "x");
+	text = text_of(2000, 1);
+	TAR(&f->tar, .name = "a", .data = text);
 	tar_end(&f->tar);
 	hash_bytes(buf_data(&f->tar), buf_len(&f->tar), &d);
 	assert_err(ingest_bytes(f, buf_data(&f->tar), buf_len(&f->tar), &wrong, &res), &f->e,

@@ -33,10 +33,13 @@ static void sample_init(struct sample *s, bool gzip)
 
 	*s = (struct sample){0};
 	for (int i = 0; i < 2; i++) {
+		_cleanup_free_ char *text = text_of(i ? 8000 : 3000, (unsigned int)i);
+
 		buf_init(&s->layer[i], MIB);
 		buf_init(&s->blob[i], MIB);
 		TAR(&s->layer[i], .name = i ? "two" : "one", .data = i ? "2" : "1");
 		TAR(&s->layer[i], .name = "same", .data = i ? "new" : "old");
+		TAR(&s->layer[i], .name = i ? "long-two" : "long-one", .data = text);
 		tar_end(&s->layer[i]);
 		if (gzip)
 			gzip_append(&s->blob[i], buf_data(&s->layer[i]), buf_len(&s->layer[i]));
@@ -156,6 +159,11 @@ static void check_disk(struct fixture *f, const json_t *images)
 	assert_content(&im, "one", "1");
 	assert_content(&im, "two", "2");
 	assert_content(&im, "same", "new");
+	for (int i = 0; i < 2; i++) {
+		_cleanup_free_ char *text = text_of(i ? 8000 : 3000, (unsigned int)i);
+
+		assert_content(&im, i ? "long-two" : "long-one", text);
+	}
 	free(im.bytes);
 }
 

@@ -134,8 +134,88 @@ static void test_links_on_the_way(void **state)
 	stack_release(&s);
 }
 
+/* Where a path leads may change between two entries of one layer. */
+static void test_links_that_change(void **state)
+{
+	struct fixture *f = *state;
+	struct stack s;
+
+	stack_init(&s, f);
+	TAR(&f->tar, .name = "real/", .type = '5', .mode = 0755);
+	TAR(&f->tar, .name = "other/", .type = '5', .mode = 0755);
+	TAR(&f->tar, .name = "s", .type = '2', .link = "real");
+	TAR(&f->tar, .name = "s/1", .data = "1");
+	TAR(&f->tar, .name = "s", .type = '2', .link = "other");
+	TAR(&f->tar, .name = "s/2", .data = "2");
+	TAR(&f->tar, .name = "s", .type = '5', .mode = 0755);
+	TAR(&f->tar, .name = "s/3", .data = "3");
+	TAR(&f->tar, .name = "d/x", .data = "x");
+	TAR(&f->tar, .name = "d", .data = "file");
+	TAR(&f->tar, .name = "d", .type = '2', .link = "real");
+	TAR(&f->tar, .name = "d/4", .data = "4");
+	assert_ok(stack_add(&s), &f->e);
+	stack_finish(&s);
+	assert_content(&s.image, "real/1", "1");
+	assert_content(&s.image, "real/4", "4");
+	assert_content(&s.image, "other/2", "2");
+	assert_content(&s.image, "s/3", "3");
+	assert_missing(&s.image, "real/2");
+	assert_missing(&s.image, "other/3");
+	stack_release(&s);
+}
+
+/* What a replaced file was must not show in what replaces it. */
+static void test_every_type_replaces_every_type(void **state)
+{
+	static const char types[] = {'0', '1', '2', '3', '5', '6'};
+	struct fixture *f = *state;
+	_cleanup_free_ char *text = text_of(5000, 1);
+	struct stack s;
+
+	stack_init(&s, f);
+	TAR(&f->tar, .name = "target", .data = text);
+	for (int layer = 0; layer < 2; layer++) {
+		for (size_t i = 0; i < ARRAY_SIZE(types) * ARRAY_SIZE(types); i++) {
+			char type = types[layer ? i / ARRAY_SIZE(types) : i % ARRAY_SIZE(types)];
+			_cleanup_free_ char *name = xasprintf("%02zu", i);
+
+			if (!layer)
+				tar_pax(&f->tar, "SCHILY.xattr.user.old", "x", 1);
+			TAR(&f->tar, .name = name, .type = type, .mode = 0600,
+			    .data = type == '0' ? text + layer : "",
+			    .link = type == '1' || type == '2' ? "target" : NULL, .major = 5);
+		}
+		assert_ok(stack_add(&s), &f->e);
+	}
+	stack_finish(&s);
+	for (size_t i = 0; i < ARRAY_SIZE(types) * ARRAY_SIZE(types); i++) {
+		static const mode_t modes[] = {S_IFREG, S_IFREG, S_IFLNK,
+					       S_IFCHR, S_IFDIR, S_IFIFO};
+		_cleanup_free_ char *name = xasprintf("%02zu", i);
+		struct inode_info info = lookup(&s.image, name);
+		char type = types[i / ARRAY_SIZE(types)];
+
+		assert_int_equal(info.mode & S_IFMT, modes[i / ARRAY_SIZE(types)]);
+		assert_int_equal(info.xattr_len, 0);
+		if (type == '0')
+			assert_content(&s.image, name, text + 1);
+		else if (type == '1')
+			assert_content(&s.image, name, text);
+		else if (type == '2')
+			assert_content(&s.image, name, "target");
+		else if (type == '3')
+			assert_int_equal(info.where, 5 << 8);
+		if (type != '1' && type != '5')
+			assert_int_equal(info.nlink, 1);
+	}
+	assert_int_equal(lookup(&s.image, "target").nlink, 1 + ARRAY_SIZE(types));
+	stack_release(&s);
+}
+
 static void add_bad(struct buf *tar, int which)
 {
+	char dots[4002] = "";
+
 	switch (which) {
 	case 0:
 		TAR(tar, .name = "f", .data = "x");
@@ -165,6 +245,17 @@ static void add_bad(struct buf *tar, int which)
 		TAR(tar, .name = "d/target", .data = "x");
 		TAR(tar, .name = "d", .type = '1', .link = "d/target");
 		break;
+	case 7:
+		for (size_t i = 0; i < sizeof(dots) - 1; i++)
+			dots[i] = i % 2 ? '/' : '.';
+		for (char c = 'a'; c < 'd'; c++) {
+			dots[sizeof(dots) - 2] = (char)(c + 1);
+			tar_pax_text(tar, "linkpath", dots);
+			TAR(tar, .name = (char[]){c, '\0'}, .type = '2', .link = "x");
+		}
+		TAR(tar, .name = "d/", .type = '5', .mode = 0755);
+		TAR(tar, .name = "a/x", .data = "x");
+		break;
 	default:
 		fail();
 	}
@@ -174,7 +265,7 @@ static void test_bad_layers(void **state)
 {
 	struct fixture *f = *state;
 
-	for (int i = 0; i < 7; i++) {
+	for (int i = 0; i < 8; i++) {
 		struct stack s;
 
 		stack_init(&s, f);
@@ -221,9 +312,10 @@ static void test_depth(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(test_overlay),    store_test(test_opaque_root),
-		store_test(test_hard_links), store_test(test_links_on_the_way),
-		store_test(test_bad_layers), store_test(test_depth),
+		store_test(test_overlay),           store_test(test_opaque_root),
+		store_test(test_hard_links),        store_test(test_links_on_the_way),
+		store_test(test_links_that_change), store_test(test_every_type_replaces_every_type),
+		store_test(test_bad_layers),        store_test(test_depth),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,8 +19,8 @@ static json_t *record(char c)
 	config = xasprintf("sha256:%s", hex);
 	hex[0] = 'd';
 	diff = xasprintf("sha256:%s", hex);
-	disk = xasprintf("images/sha256_%c.erofs", c);
-	data = xasprintf("layers/sha256_%s.data", hex);
+	disk = xasprintf("images/sha256_%c.erofs2", c);
+	data = xasprintf("layers/sha256_%s.data2", hex);
 	return json_pack("{s:s, s:s, s:[{s:s}], s:[s, s]}", "manifest_digest", manifest,
 			 "config_digest", config, "layers", "diff_id", diff, "disk", disk, data);
 }
@@ -160,13 +160,13 @@ static char *cache_path(struct fixture *f, const char *what, char c)
 	hex[63] = c;
 	hex[64] = '\0';
 	if (strcmp(what, "erofs") == 0)
-		return home_path(&f->home, "cache/images/sha256_%c.erofs", c);
+		return home_path(&f->home, "cache/images/sha256_%c.erofs2", c);
 	if (what[0] == 'd')
 		return home_path(&f->home, "cache/layers/sha256_%s.%s", hex, what + 2);
 	return home_path(&f->home, "cache/blobs/sha256_%s", hex);
 }
 
-static const char *const parts[] = {"erofs", "d.data", "d.index", "manifest", "config"};
+static const char *const parts[] = {"erofs", "d.data2", "d.index2", "manifest", "config"};
 
 static void make_content(struct fixture *f, char c)
 {
@@ -332,7 +332,7 @@ static void test_disk_use(void **state)
 	make_folders(f);
 	make_content(f, '1');
 	make_content(f, '2');
-	grow(f, "d.data", '1', 100);
+	grow(f, "d.data2", '1', 100);
 	grow(f, "erofs", '1', 10);
 	assert_ok(images_put(&f->db, &f->home, "a", "a", a, &f->e), &f->e);
 	assert_ok(images_list(&f->db, &f->home, &l, &f->e), &f->e);
