@@ -178,23 +178,9 @@ static json_t *details(struct cli *cli, const struct image_row *row, struct err 
 	return j;
 }
 
-/* What an image says is hostile: nothing in it may drive the terminal. Owned. */
-static char *printable(const char *s)
-{
-	char *text = xstrdup(s ? s : "");
-
-	for (char *p = text; *p; p++)
-		/* Those of ASCII, and U+0080 to U+009F in UTF-8. */
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-		else if ((unsigned char)p[0] == 0xc2 && (unsigned char)p[1] < 0xa0)
-			p[0] = p[1] = '?';
-	return text;
-}
-
 static void print_key_value(int indent, int width, const char *key, const char *value)
 {
-	_cleanup_free_ char *text = printable(value);
+	_cleanup_free_ char *text = str_printable(value ? value : "");
 
 	printf("%*s%-*s%s\n", indent, "", width, key, text);
 }
@@ -234,7 +220,7 @@ static void print_words(const char *key, json_t *array)
 		return;
 	printf("  %-14s", key);
 	json_array_foreach (array, i, item) {
-		_cleanup_free_ char *text = printable(json_string_value(item));
+		_cleanup_free_ char *text = str_printable(json_string_value(item) ?: "");
 
 		printf("%s%s", i ? " " : "", text);
 	}

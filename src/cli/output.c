@@ -33,13 +33,15 @@ void print_success(bool quiet, const char *verb, const char *target, uint64_t du
 void print_warning(const char *fmt, ...)
 {
 	bool colour = colour_on(STDERR_FILENO);
+	_cleanup_free_ char *text = NULL, *shown = NULL;
 	va_list ap;
 
-	fprintf(stderr, "%swarn:%s ", colour ? "\033[1;33m" : "", colour ? "\033[0m" : "");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	shown = str_printable(text);
+	fprintf(stderr, "%swarn:%s %s\n", colour ? "\033[1;33m" : "", colour ? "\033[0m" : "",
+		shown);
 }
 
 void table_init(struct table *t, size_t columns, ...)

@@ -16,7 +16,6 @@
 #define CONNECT_TIMEOUT_S 20L
 /* A transfer that moves less than this for so long has stalled, however it drips. */
 #define STALL_BYTES_PER_S 512L
-#define STALL_TIMEOUT_S   30L
 /* Documents are small; only blobs may take their time. */
 #define DOCUMENT_TIMEOUT_S 120L
 #define REDIRECTS_MAX      5
@@ -37,8 +36,11 @@ struct origin {
 	char *scheme, *host, *port;
 };
 
-int http_global_init(struct err *e)
+static long stall_timeout_s;
+
+int http_global_init(unsigned int stall_timeout, struct err *e)
 {
+	stall_timeout_s = stall_timeout;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return err_set(e, ERR_SYSTEM, "cannot set up the HTTP library");
 	return 0;
@@ -264,7 +266,7 @@ static void set_options(struct http *h, const struct http_request *rq, const cha
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
 	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_S);
-	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALL_TIMEOUT_S);
+	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, stall_timeout_s);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT, rq->body ? 0L : DOCUMENT_TIMEOUT_S);
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 256L * 1024);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, is_https(to) ? "https" : "http");

@@ -57,8 +57,13 @@ struct http_response {
 	bool upgraded;  /* see http_request */
 };
 
-/* Once per process, before any thread. */
-int http_global_init(struct err *e);
+#define HTTP_STALL_TIMEOUT_DEFAULT 30
+
+/*
+ * Once per process, before any thread. A transfer that moves next to nothing for `stall_timeout`
+ * seconds is given up.
+ */
+int http_global_init(unsigned int stall_timeout, struct err *e);
 
 struct http *http_new(struct err *e);
 struct http *http_free(struct http *h);

@@ -3,7 +3,7 @@
  * msb-image: everything about images that needs a network, an archive or a hash; started by msb.
  *
  *	msb-image pull --home DIR [--registry-fd N] [--platform OS/ARCH[/VARIANT]] [--force]
- *	               [--max-size BYTES] [--progress-fd N] REFERENCE
+ *	               [--max-size BYTES] [--stall-timeout SECONDS] [--progress-fd N] REFERENCE
  *	msb-image check-login --home DIR --registry-fd N HOST
  *	msb-image load --home DIR [--tag REFERENCE]... [--platform OS/ARCH[/VARIANT]]
  *	               [--max-size BYTES] [--progress-fd N] FILE|-
@@ -61,6 +61,7 @@ struct options {
 	bool force, owner_root, platform_given, oci;
 	int progress_fd, registry_fd, archive_fd;
 	uint64_t max_size;
+	unsigned int stall_timeout; /* seconds */
 };
 
 enum option_id {
@@ -70,6 +71,7 @@ enum option_id {
 	OPT_PROGRESS_FD,
 	OPT_REGISTRY_FD,
 	OPT_MAX_SIZE,
+	OPT_STALL_TIMEOUT,
 	OPT_TAG,
 	OPT_OUT,
 	OPT_OWNER,
@@ -85,6 +87,7 @@ static const struct option long_options[] = {
 	{"progress-fd", required_argument, NULL, OPT_PROGRESS_FD},
 	{"registry-fd", required_argument, NULL, OPT_REGISTRY_FD},
 	{"max-size", required_argument, NULL, OPT_MAX_SIZE},
+	{"stall-timeout", required_argument, NULL, OPT_STALL_TIMEOUT},
 	{"tag", required_argument, NULL, OPT_TAG},
 	{"out", required_argument, NULL, OPT_OUT},
 	{"owner", required_argument, NULL, OPT_OWNER},
@@ -129,6 +132,8 @@ static int take_image(struct options *o, const char *arg, struct err *e)
 
 static int take_option(struct options *o, int id, const char *arg, struct err *e)
 {
+	uint64_t seconds;
+
 	switch ((enum option_id)id) {
 	case OPT_HOME:
 		o->home = arg;
@@ -150,6 +155,11 @@ static int take_option(struct options *o, int id, const char *arg, struct err *e
 	case OPT_MAX_SIZE:
 		if (parse_u64(arg, UINT64_MAX / 2, &o->max_size) < 0)
 			return err_set(e, ERR_USAGE, "bad size '%s'", arg);
+		return 0;
+	case OPT_STALL_TIMEOUT:
+		if (parse_u64(arg, UINT16_MAX, &seconds) < 0 || seconds == 0)
+			return err_set(e, ERR_USAGE, "bad number of seconds '%s'", arg);
+		o->stall_timeout = (unsigned int)seconds;
 		return 0;
 	case OPT_TAG:
 		strv_add(&o->tags, arg);
@@ -227,7 +237,7 @@ static json_t *cmd_pull(struct options *o, struct store *s, struct progress *p, 
 			return json_decref(images), NULL;
 		po.endpoints = &endpoints;
 	}
-	record = http_global_init(e) < 0 ? NULL : pull_image(s, &po, p, e);
+	record = http_global_init(o->stall_timeout, e) < 0 ? NULL : pull_image(s, &po, p, e);
 	endpoints_release(&endpoints);
 	if (!record)
 		return json_decref(images), NULL;
@@ -249,7 +259,7 @@ static json_t *cmd_check_login(const struct options *o, struct err *e)
 	if (read_endpoints(o->registry_fd, &endpoints, e) < 0)
 		return NULL;
 	registry = registry_new(&endpoints, NULL, NULL);
-	h = http_global_init(e) < 0 ? NULL : http_new(e);
+	h = http_global_init(o->stall_timeout, e) < 0 ? NULL : http_new(e);
 	r = h ? registry_check_login(registry, h, e) : -1;
 	http_free(h);
 	registry_free(registry);
@@ -436,6 +446,7 @@ int main(int argc, char **argv)
 		.registry_fd = -1,
 		.archive_fd = -1,
 		.max_size = INGEST_MAX_SIZE_DEFAULT,
+		.stall_timeout = HTTP_STALL_TIMEOUT_DEFAULT,
 	};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct err e = {0};

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 
 #define BUSY_TIMEOUT_MS 20000
 
@@ -72,12 +74,26 @@ static const char *const migrations[] = {
 	"  json_extract(config, '$.image.manifest_digest') AS manifest_digest FROM sandboxes;",
 };
 
+/*
+ * SQLite has several codes for it, and those for files that cannot be opened or extended keep the
+ * system's reason to themselves: the file system is asked instead.
+ */
+static bool no_space(struct db *db)
+{
+	int code = db->conn ? sqlite3_errcode(db->conn) : SQLITE_NOMEM;
+	struct statvfs st;
+
+	if (code != SQLITE_IOERR && code != SQLITE_CANTOPEN)
+		return code == SQLITE_FULL;
+	return statvfs(db->dir, &st) == 0 && (st.f_bavail == 0 || (st.f_files && st.f_favail == 0));
+}
+
 static int db_error(struct db *db, struct err *e)
 {
 	int code = sqlite3_errcode(db->conn);
 	const char *msg = sqlite3_errmsg(db->conn);
 
-	if (code == SQLITE_FULL)
+	if (no_space(db))
 		return err_set(e, ERR_NO_SPACE, "no space left for the database");
 	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
 		err_set(e, ERR_CORRUPT, "the database is damaged: %s", msg);
@@ -162,10 +178,13 @@ int db_open(struct db *db, const struct home *h, struct err *e)
 	_cleanup_free_ char *path = home_path(h, "db/msb.db");
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 
-	*db = (struct db){0};
+	*db = (struct db){.dir = home_path(h, "db")};
 	if (sqlite3_open_v2(path, &db->conn, flags, NULL) != SQLITE_OK) {
-		err_set(e, ERR_SYSTEM, "cannot open the database '%s': %s", path,
-			db->conn ? sqlite3_errmsg(db->conn) : "out of memory");
+		if (no_space(db))
+			db_error(db, e);
+		else
+			err_set(e, ERR_SYSTEM, "cannot open the database '%s': %s", path,
+				db->conn ? sqlite3_errmsg(db->conn) : "out of memory");
 		goto fail;
 	}
 	sqlite3_busy_timeout(db->conn, BUSY_TIMEOUT_MS);
@@ -180,7 +199,8 @@ fail:
 void db_close(struct db *db)
 {
 	sqlite3_close(db->conn);
-	db->conn = NULL;
+	free(db->dir);
+	*db = (struct db){0};
 }
 
 static sqlite3_stmt *prepare(struct db *db, struct err *e, const char *sql, const char *types,

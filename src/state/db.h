@@ -15,6 +15,7 @@
 
 struct db {
 	sqlite3 *conn;
+	char *dir; /* where its files are */
 };
 
 /* Opens the database of a home, creating or migrating it to the current schema. 0 or -1. */

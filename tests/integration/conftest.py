@@ -8,6 +8,7 @@ their own.
 """
 import itertools
 import os
+import tempfile
 
 import pytest
 
@@ -159,6 +160,14 @@ def fresh(tmp_path):
     home.remove_all()
     assert home.leftovers() == []
     assert set(harness.runtime_processes()) <= before
+
+
+@pytest.fixture
+def quick():
+    """The same in memory, for tests that would wait for a disk again and again."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        yield Home(os.path.join(folder, "home"))
 
 
 @pytest.fixture(scope="session")

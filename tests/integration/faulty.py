@@ -82,16 +82,15 @@ class FaultyRegistry(registry.FakeRegistry):
             hang_up(h)
         return answer
 
-    def ranged(self, data, shown=None):
-        """What a server does that knows ranges; `shown` is the start that it claims."""
+    def ranged(self, data, off=0):
+        """What a server does that knows ranges; `off` is by how much it misses the start."""
         def answer(h):
             m = re.fullmatch(r"bytes=(\d+)-", h.headers.get("Range", ""))
             if not m:
                 return self.send(h, 200, data)
-            start = int(m[1])
-            first = start if shown is None else shown
+            start = int(m[1]) + off
             return self.send(h, 206, data[start:],
-                             Content_Range=f"bytes {first}-{len(data) - 1}/{len(data)}")
+                             Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
         return answer
 
 

@@ -10,7 +10,6 @@ import random
 import select
 import struct
 import subprocess
-import tempfile
 
 import pytest
 
@@ -29,14 +28,6 @@ IN_CREATE, IN_MOVED_TO, IN_DELETE = 0x100, 0x80, 0x200
 def image():
     small = oci.busybox()
     return oci.Image(small.layers + noisy_layers(5), Cmd=["/bin/sh"], Env=["PATH=/bin"])
-
-
-@pytest.fixture
-def quick():
-    """A home in memory: a hundred pulls need not wait for a disk."""
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=base) as folder:
-        yield harness.Home(os.path.join(folder, "home"))
 
 
 @pytest.fixture
