@@ -178,10 +178,31 @@ static json_t *details(struct cli *cli, const struct image_row *row, struct err 
 	return j;
 }
 
+/* What an image says is hostile: nothing in it may drive the terminal. Owned. */
+static char *printable(const char *s)
+{
+	char *text = xstrdup(s ? s : "");
+
+	for (char *p = text; *p; p++)
+		/* Those of ASCII, and U+0080 to U+009F in UTF-8. */
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+		else if ((unsigned char)p[0] == 0xc2 && (unsigned char)p[1] < 0xa0)
+			p[0] = p[1] = '?';
+	return text;
+}
+
+static void print_key_value(int indent, int width, const char *key, const char *value)
+{
+	_cleanup_free_ char *text = printable(value);
+
+	printf("%*s%-*s%s\n", indent, "", width, key, text);
+}
+
 static void print_field(const char *key, const char *value)
 {
 	if (value && *value)
-		printf("%-16s%s\n", key, value);
+		print_key_value(0, 16, key, value);
 }
 
 static const char *string(json_t *j, const char *key)
@@ -201,7 +222,7 @@ static void print_list(int indent, int width, const char *key, json_t *array)
 	size_t i;
 
 	json_array_foreach (array, i, item)
-		printf("%*s%-*s%s\n", indent, "", width, i ? "" : key, json_string_value(item));
+		print_key_value(indent, width, i ? "" : key, json_string_value(item));
 }
 
 static void print_words(const char *key, json_t *array)
@@ -212,15 +233,18 @@ static void print_words(const char *key, json_t *array)
 	if (!json_array_size(array))
 		return;
 	printf("  %-14s", key);
-	json_array_foreach (array, i, item)
-		printf("%s%s", i ? " " : "", json_string_value(item));
+	json_array_foreach (array, i, item) {
+		_cleanup_free_ char *text = printable(json_string_value(item));
+
+		printf("%s%s", i ? " " : "", text);
+	}
 	putchar('\n');
 }
 
 static void print_text(const char *key, json_t *value)
 {
 	if (json_string_length(value))
-		printf("  %-14s%s\n", key, json_string_value(value));
+		print_key_value(2, 14, key, json_string_value(value));
 }
 
 static void print_config(json_t *config)
@@ -237,8 +261,10 @@ static void print_config(json_t *config)
 	print_text("StopSignal:", json_object_get(config, "StopSignal"));
 	print_list(2, 14, "Env:", json_object_get(config, "Env"));
 	json_object_foreach (json_object_get(config, "Labels"), key, value) {
-		printf("  %-14s%s=%s\n", first ? "Labels:" : "", key,
-		       json_is_string(value) ? json_string_value(value) : "");
+		_cleanup_free_ char *label =
+			xasprintf("%s=%s", key, json_string_value(value) ?: "");
+
+		print_key_value(2, 14, first ? "Labels:" : "", label);
 		first = false;
 	}
 }
