@@ -178,10 +178,17 @@ static json_t *details(struct cli *cli, const struct image_row *row, struct err 
 	return j;
 }
 
+static void print_key_value(int indent, int width, const char *key, const char *value)
+{
+	_cleanup_free_ char *text = str_printable(value ? value : "");
+
+	printf("%*s%-*s%s\n", indent, "", width, key, text);
+}
+
 static void print_field(const char *key, const char *value)
 {
 	if (value && *value)
-		printf("%-16s%s\n", key, value);
+		print_key_value(0, 16, key, value);
 }
 
 static const char *string(json_t *j, const char *key)
@@ -194,23 +201,14 @@ static uint64_t number(json_t *j, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(j, key));
 }
 
-/* What an image says, harmless to a terminal; owned. */
-static char *shown(json_t *value)
-{
-	return str_printable(json_is_string(value) ? json_string_value(value) : "");
-}
-
 /* A value per line, the key before the first. */
 static void print_list(int indent, int width, const char *key, json_t *array)
 {
 	json_t *item;
 	size_t i;
 
-	json_array_foreach (array, i, item) {
-		_cleanup_free_ char *text = shown(item);
-
-		printf("%*s%-*s%s\n", indent, "", width, i ? "" : key, text);
-	}
+	json_array_foreach (array, i, item)
+		print_key_value(indent, width, i ? "" : key, json_string_value(item));
 }
 
 static void print_words(const char *key, json_t *array)
@@ -222,7 +220,7 @@ static void print_words(const char *key, json_t *array)
 		return;
 	printf("  %-14s", key);
 	json_array_foreach (array, i, item) {
-		_cleanup_free_ char *text = shown(item);
+		_cleanup_free_ char *text = str_printable(json_string_value(item) ?: "");
 
 		printf("%s%s", i ? " " : "", text);
 	}
@@ -231,10 +229,8 @@ static void print_words(const char *key, json_t *array)
 
 static void print_text(const char *key, json_t *value)
 {
-	_cleanup_free_ char *text = shown(value);
-
-	if (*text)
-		printf("  %-14s%s\n", key, text);
+	if (json_string_length(value))
+		print_key_value(2, 14, key, json_string_value(value));
 }
 
 static void print_config(json_t *config)
@@ -251,9 +247,10 @@ static void print_config(json_t *config)
 	print_text("StopSignal:", json_object_get(config, "StopSignal"));
 	print_list(2, 14, "Env:", json_object_get(config, "Env"));
 	json_object_foreach (json_object_get(config, "Labels"), key, value) {
-		_cleanup_free_ char *name = str_printable(key), *text = shown(value);
+		_cleanup_free_ char *label =
+			xasprintf("%s=%s", key, json_string_value(value) ?: "");
 
-		printf("  %-14s%s=%s\n", first ? "Labels:" : "", name, text);
+		print_key_value(2, 14, first ? "Labels:" : "", label);
 		first = false;
 	}
 }

@@ -176,7 +176,7 @@ static json_t *run_tool(struct strv *argv, const char *fd_option, int fd, struct
 			struct err *e)
 {
 	_cleanup_free_ char *program = program_relative_path("../lib/msb-image");
-	_cleanup_close_ int out_r = -1, out_w = -1, prog_r = -1, prog_w = -1;
+	_cleanup_close_ int out_w = -1, prog_w = -1;
 	struct spawn s = {.path = program, .in = STDIN_FILENO, .err = STDERR_FILENO};
 	struct signals signals = {.fd = -1};
 	struct tool_output o;
@@ -189,8 +189,8 @@ static json_t *run_tool(struct strv *argv, const char *fd_option, int fd, struct
 		progress_free(progress);
 		return NULL;
 	}
-	out_r = out[0], out_w = out[1], prog_r = prog[0], prog_w = prog[1];
-	o.result_fd = out_r, o.progress_fd = prog_r;
+	o.result_fd = out[0], out_w = out[1];
+	o.progress_fd = prog[0], prog_w = prog[1];
 	buf_init(&o.result, RESULT_MAX);
 	buf_init(&o.lines, PROGRESS_MAX);
 	s.out = out_w;
@@ -209,13 +209,14 @@ static json_t *run_tool(struct strv *argv, const char *fd_option, int fd, struct
 		err_sys(e, -signals.child, "cannot start '%s'", program);
 	} else {
 		collect(&o, &signals, progress);
-		out_r = o.result_fd;
 		j = tool_result(&o, spawn_wait(signals.child), &signals, e);
 	}
 	if (signals.ending)
 		progress_interrupted(progress, e);
 	progress_free(progress);
 	signals_give_back(&signals);
+	close_fd(&o.result_fd);
+	close_fd(&o.progress_fd);
 	buf_release(&o.result);
 	buf_release(&o.lines);
 	strv_release(argv);

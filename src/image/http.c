@@ -120,6 +120,13 @@ static bool origin_eq(const struct origin *a, const struct origin *b)
 	       strcmp(a->port, b->port) == 0;
 }
 
+/* Whether it is the same server, by the usual ports, that wants TLS. */
+static bool is_upgrade(const struct origin *from, const struct origin *to)
+{
+	return is_http(from) && strcmp(from->port, "80") == 0 && is_https(to) &&
+	       strcmp(to->port, "443") == 0 && strcasecmp(from->host, to->host) == 0;
+}
+
 /* --- one request --------------------------------------------------------------------------- */
 
 static size_t on_header(char *data, size_t size, size_t n, void *ctx)
@@ -456,8 +463,7 @@ int http_perform(struct http *h, const struct http_request *rq, struct http_resp
 			r = bad_redirect(&from, e);
 			break;
 		}
-		if (rq->upgrades && is_https(&to) && !is_https(&first) &&
-		    strcasecmp(to.host, first.host) == 0) {
+		if (rq->upgrades && is_upgrade(&first, &to)) {
 			ret->upgraded = true;
 			break;
 		}

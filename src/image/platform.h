@@ -8,8 +8,8 @@
 
 #include "base/err.h"
 
-#define PLATFORM_PART_LEN 32
-#define PLATFORM_TEXT_LEN (3 * PLATFORM_PART_LEN)
+#define PLATFORM_PART_LEN 32U
+#define PLATFORM_TEXT_LEN 96 /* three parts, slashes and a NUL */
 
 struct platform {
 	char os[PLATFORM_PART_LEN];

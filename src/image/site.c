@@ -63,7 +63,6 @@ static struct attempt attempt_begin(struct site *s)
 static int denied(const struct site *s, struct err *e)
 {
 	const struct endpoint *ep = s->endpoint;
-	bool login = ep->username || ep->identity_token;
 
 	if (!s->repository) {
 		err_set(e, ERR_AUTH, "'%s' refuses the login of '%s'", ep->server,
@@ -71,7 +70,9 @@ static int denied(const struct site *s, struct err *e)
 		return err_hint(e, "check the user name and the password or token");
 	}
 	err_set(e, ERR_AUTH, "'%s' denies access to '%s'", ep->server, s->repository);
-	if (login)
+	if (ep->username)
+		return err_hint(e, "the image may not exist, or '%s' may not see it", ep->username);
+	if (ep->identity_token)
 		return err_hint(e, "the image may not exist, or the login may not see it");
 	return err_hint(e,
 			"the image may not exist, or may need a login: "
@@ -380,10 +381,11 @@ static void wait_ms(const struct site *s, uint64_t ms)
 }
 
 /* Whether a failure, the last of so many, is worth one more try of the same site. */
-static bool is_patient(const struct site *s, unsigned failures, const struct err *e)
+static bool is_patient(const struct site *s, unsigned failures, const struct http_response *rs,
+		       const struct err *e)
 {
-	/* Nobody waits for a mirror that is not there. */
-	if (s->is_mirror && e->code == ERR_UNREACHABLE)
+	/* Nobody waits for a mirror that is not there or that asks to wait. */
+	if (s->is_mirror && (e->code == ERR_UNREACHABLE || rs->retry_after))
 		return false;
 	return failures < (s->is_mirror ? MIRROR_TRIES : TRIES);
 }
@@ -471,7 +473,7 @@ int site_request(struct site *s, struct http *h, const struct site_request *q,
 		}
 		wait = wait_time(failures, rs);
 		if (!(rs->transient || change_back(s, &a, rs, e)) ||
-		    !is_patient(s, ++failures, e) || wait == UINT64_MAX) {
+		    !is_patient(s, ++failures, rs, e) || wait == UINT64_MAX) {
 			http_response_release(rs);
 			return -1;
 		}

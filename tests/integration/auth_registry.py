@@ -308,10 +308,14 @@ class AuthRegistry(Server):
 
 
 class Proxy(Server):
-    """A proxy for both kinds of HTTP; whatever host it is asked for, it goes to 127.0.0.1."""
+    """
+    A proxy for both kinds of HTTP; whatever host it is asked for, it goes to 127.0.0.1, and there
+    to the port that `ports` has for the one that was asked for. With `upgrade` it answers plain
+    HTTP as a web server does that wants to be talked to in HTTPS.
+    """
 
     def __init__(self):
-        self.asked, self.refuse = [], None
+        self.asked, self.refuse, self.ports, self.upgrade = [], None, {}, False
         super().__init__()
 
     def answer(self, h):
@@ -320,12 +324,14 @@ class Proxy(Server):
             self.send(h, self.refuse)
         elif h.command == "CONNECT":
             self.tunnel(h)
+        elif self.upgrade:
+            self.send(h, 301, b"", {"Location": h.path.replace("http:", "https:", 1)})
         else:
             self.forward(h)
 
-    @staticmethod
-    def connect(host):
-        return socket.create_connection(("127.0.0.1", int(host.rsplit(":", 1)[1])), LIMIT)
+    def connect(self, host):
+        port = int(host.rsplit(":", 1)[1])
+        return socket.create_connection(("127.0.0.1", self.ports.get(port, port)), LIMIT)
 
     def forward(self, h):
         url = urllib.parse.urlsplit(h.path)

@@ -97,6 +97,16 @@ def test_list_and_inspect(fresh, load, small):
     assert layer["size"] == len(small.layers[0].blob)
 
 
+def test_hostile_words_in_a_configuration(fresh, load):
+    """They are shown without driving the terminal; programs get them as they are."""
+    evil = "\x1b[2J\x1b]0;x\x07\r\nY\x9b5m"
+    load({"demo": oci.busybox(Cmd=[evil], Env=["A=" + evil], User=evil, Labels={evil: evil})}).ok()
+    text = fresh("image", "inspect", "demo").text()
+    assert not set(text) & set("\x1b\x07\r\x9b") and text.count("?[2J?]0;x???Y??5m") == 5
+    seen = json.loads(fresh("image", "inspect", "demo", "--format", "json").ok())
+    assert seen["config"]["Labels"] == {evil: evil}
+
+
 def test_list_of_nothing(fresh):
     r = fresh("images")
     assert (r.rc, r.out) == (0, b"") and b"No images" in r.err

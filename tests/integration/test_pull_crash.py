@@ -248,7 +248,7 @@ def test_waiting_pull_takes_over(fresh, server, image):
     gate.wait()
     second = fresh.popen("pull", server.name, stdin=subprocess.DEVNULL)
     tools = harness.wait_for(lambda: harness.below(second.pid, "msb-image"), "no msb-image")
-    lock = "sha256_" + layer.diff_id[7:] + ".index"
+    lock = "sha256_" + layer.diff_id[7:] + ".index2"
     path = os.path.join(fresh.path, "cache/locks", lock)
     harness.wait_for(lambda: waits_for_lock(tools[0], path), "the second pull does not wait")
     kill(first, {"msb", "msb-image"})

@@ -579,6 +579,19 @@ def test_connect_proxy(fresh, servers, small, certificates, variable):
     assert len(proxy.asked) == 2
 
 
+def test_plain_http_that_leads_to_https(fresh, servers, small, certificates):
+    """It is the same registry: the login goes along, over TLS."""
+    proxy = servers(auth_registry.Proxy())
+    server = servers(AuthRegistry(small, certificates.context()))
+    proxy.upgrade, proxy.ports = True, {443: server.port}
+    server.login, server.users = "basic", {"alice": "wonder:land"}
+    fresh("pull", "--insecure", "--ca-certs", certificates.ca, "-u", "alice", "--password-stdin",
+          auth_registry.NAME + "/x", stdin=b"wonder:land",
+          env={"http_proxy": proxy.url, "https_proxy": proxy.url}).ok()
+    plain = [line for line in proxy.asked if not line.startswith("CONNECT")]
+    assert len(plain) == 1 and set(server.logins()) == {"alice"}
+
+
 # --- failures that pass ------------------------------------------------------------------------
 
 
@@ -591,6 +604,21 @@ def test_failures_that_pass(fresh, reg, part, status, headers):
     reg.canned = [Canned(part, status, headers)]
     fresh("pull", reg.host + "/x").ok()
     assert reg.canned == []
+
+
+def test_mirror_that_asks_to_wait(fresh, servers, reg, small):
+    """Somebody else is asked meanwhile."""
+    mirror = servers(AuthRegistry(small))
+    mirror.canned = [Canned("/manifests/", 429, {"Retry-After": "20"})]
+    fresh("pull", mirror_test(fresh, reg.host, mirror.host)).ok()
+    assert len(mirror.requests) == 1 and len(reg.paths("/blobs/")) == 2
+
+
+@pytest.mark.parametrize("status", [400, 405])
+def test_registry_without_head(fresh, reg, status):
+    reg.canned = [Canned("/manifests/", status)]
+    fresh("pull", reg.host + "/x").ok()
+    assert [r.method for r in reg.requests if "/manifests/" in r.path][:2] == ["HEAD", "GET"]
 
 
 def test_token_server_with_a_failure_that_passes(fresh, private):
