@@ -365,11 +365,12 @@ int layer_index_next(const struct layer_index *ix, size_t *pos, struct layer_ent
 
 bool layer_xattr_next(const uint8_t *xattrs, size_t len, size_t *pos, struct layer_xattr *ret)
 {
-	const uint8_t *p = xattrs + *pos;
 	size_t left = len - *pos;
+	const uint8_t *p;
 
 	if (left < XATTR_LEN)
 		return false;
+	p = xattrs + *pos;
 	ret->name_len = get_le16(p);
 	ret->value_len = get_le32(p + 4);
 	if (get_le16(p + 2) != 0 || ret->name_len + ret->value_len > left - XATTR_LEN)

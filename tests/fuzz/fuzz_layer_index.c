@@ -15,7 +15,8 @@
 static void mend_entries(uint8_t *body, size_t n)
 {
 	while (n >= 64) {
-		size_t strings = get_le16(body + 56) + get_le16(body + 58) + get_le32(body + 36);
+		size_t strings = get_le16(body + 56) + get_le16(body + 58) + get_le32(body + 36) +
+				 get_le16(body + 62);
 		size_t len = ALIGN_UP(64 + strings, (size_t)8);
 
 		if (len > n)
@@ -33,7 +34,7 @@ static void make_header(uint8_t *h, const uint8_t *body, size_t n, unsigned int 
 
 	memset(h, 0, LAYER_INDEX_HEADER_LEN);
 	memcpy(h, "MSBLAYER", 8);
-	put_le32(h + 8, 1);
+	put_le32(h + 8, 2);
 	put_le32(h + 12, LAYER_INDEX_HEADER_LEN);
 	put_le64(h + 48, blocks * 4096ULL);
 	put_le64(h + 56, entries);
@@ -69,6 +70,8 @@ static void check_entries(const struct layer_index *ix)
 			     entry.path_len + entry.link_len + entry.xattrs_len) == 0);
 		CHECK(copy.type == entry.type && copy.mode == entry.mode);
 		CHECK(copy.size == entry.size && copy.offset == entry.offset);
+		CHECK(copy.tail_len == entry.tail_len &&
+		      memcmp(copy.tail, entry.tail, entry.tail_len) == 0);
 	}
 	CHECK(copy_pos == again.info.body_len);
 	layer_index_release(&again);

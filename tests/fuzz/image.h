@@ -183,7 +183,9 @@ static inline void check_dir(struct image_bytes *im, struct tree *t, struct tree
 			CHECK(child && child->inode->nid == nid);
 		}
 	}
-	CHECK(count == dir->n_children + 2);
+	for (const struct tree_node *c = dir->children; c; c = c->next)
+		count--;
+	CHECK(count == 2);
 }
 
 static inline void check_node(struct image_bytes *im, struct tree *t, struct tree_node *n)
@@ -204,12 +206,16 @@ static inline void check_node(struct image_bytes *im, struct tree *t, struct tre
 	if (S_ISLNK(i->mode)) {
 		size_t len;
 
-		CHECK(s.size == i->target_len && s.size <= 4096);
+		CHECK(s.size == i->size && s.size <= 4096);
 		check_place(im, &s, im->meta_blocks);
-		CHECK(memcmp(see_block(im, &s, 0, &len), i->target, s.size) == 0);
+		CHECK(memcmp(see_block(im, &s, 0, &len), i->body, s.size) == 0);
 	} else if (S_ISREG(i->mode)) {
 		CHECK(s.size == i->size);
 		check_place(im, &s, im->disk_blocks);
+		CHECK((s.layout == 2) == (i->tail_len > 0));
+		if (i->tail_len)
+			CHECK(i->tail_len == s.size % 4096 &&
+			      memcmp(im->p + s.tail, i->body, i->tail_len) == 0);
 	} else {
 		CHECK(s.where == i->rdev);
 	}

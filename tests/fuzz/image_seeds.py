@@ -115,10 +115,10 @@ def tar():
 def layer_index():
     file, folder, link, hard, char, _, fifo, white, opaque = range(1, 10)
 
-    def entry(kind, path, target=b"", size=0, offset=0, xattrs=b"", n=0):
-        data = struct.pack("<IBBHIIIIqIIQQHHI", 0, kind, 0, 0o755, 1, 2, 0, 0, 99, 0, len(xattrs),
-                           size, offset, len(path), len(target), n)  # fmt: skip
-        data += path + target + xattrs
+    def entry(kind, path, target=b"", size=0, offset=0, xattrs=b"", n=0, tail=b""):
+        data = struct.pack("<IBBHIIIIqIIQQHHHH", 0, kind, 0, 0o755, 1, 2, 0, 0, 99, 0, len(xattrs),
+                           size, offset, len(path), len(target), n, len(tail))  # fmt: skip
+        data += path + target + xattrs + tail
         return data + bytes(-len(data) % 8)
 
     def xattr(name, value):
@@ -127,7 +127,9 @@ def layer_index():
     some = [
         entry(folder, b""),
         entry(folder, b"d"),
-        entry(file, b"d/f", size=5000, offset=4096),
+        entry(file, b"d/f", size=4096 + 904, offset=4096, tail=b"t" * 904),
+        entry(file, b"d/g", size=4096 + 1025, offset=0),
+        entry(file, b"d/t", size=3, tail=b"abc"),
         entry(link, b"d/l", b"../x"),
         entry(hard, b"h", b"d/f"),
         entry(char, b"c"),
