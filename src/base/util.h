@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-/* Their arguments are evaluated once. */
+/* Their arguments are evaluated once. NOLINTBEGIN(bugprone-macro-parentheses): names, operator */
 #define MIN(a, b) CHOOSE_(<, a, b, UNIQUE_(a_, __COUNTER__), UNIQUE_(b_, __COUNTER__))
 #define MAX(a, b) CHOOSE_(>, a, b, UNIQUE_(a_, __COUNTER__), UNIQUE_(b_, __COUNTER__))
 #define CHOOSE_(op, a, b, x, y)              \
@@ -17,6 +17,7 @@
 		const __typeof__(b) y = (b); \
 		x op y ? x : y;              \
 	})
+/* NOLINTEND(bugprone-macro-parentheses) */
 #define UNIQUE_(name, n)     UNIQUE__(name, n)
 #define UNIQUE__(name, n)    name##n
 #define ALIGN_UP(x, a)       (((x) + (a)-1) & ~((__typeof__(x))(a)-1))
