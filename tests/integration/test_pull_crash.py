@@ -251,6 +251,9 @@ def test_waiting_pull_takes_over(fresh, server, image):
     lock = "sha256_" + layer.diff_id[7:] + ".index2"
     path = os.path.join(fresh.path, "cache/locks", lock)
     harness.wait_for(lambda: waits_for_lock(tools[0], path), "the second pull does not wait")
+    others = {"sha256_" + i.diff_id[7:] + ".index" for i in image.layers if i is not layer}
+    folder = os.path.join(fresh.path, "cache/layers")
+    harness.wait_for(lambda: others <= set(os.listdir(folder)), "the other layers do not come")
     kill(first, {"msb", "msb-image"})
     finish(first)
     gate.opened.set()
