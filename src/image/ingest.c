@@ -114,13 +114,31 @@ static size_t plain_read(void *source, const uint8_t **ret)
 	return n;
 }
 
+/* After damage: decompression may be about to find out its cause, and is to come to the place. */
+static void pass_over_rest(struct ingest *in)
+{
+	const uint8_t *p;
+	size_t n = in->tar_given;
+
+	in->tar_given = 0;
+	do {
+		ring_consume(in->plain, n);
+		n = ring_peek(in->plain, &p);
+		in->tar_size += n;
+	} while (n > 0 && in->tar_size <= in->max_size);
+}
+
 static int read_archive(struct ingest *in, struct blob_writer *data, struct layer_writer *index,
 			struct err *e)
 {
 	const uint8_t *p;
 
-	if (layer_tar_read(plain_read, in, data, index, e) < 0 ||
-	    blob_writer_finish(data, &in->result.data_size, e) < 0)
+	if (layer_tar_read(plain_read, in, data, index, e) < 0) {
+		if (e->code == ERR_CORRUPT)
+			pass_over_rest(in);
+		return -1;
+	}
+	if (blob_writer_finish(data, &in->result.data_size, e) < 0)
 		return -1;
 	/* Padding after the end mark belongs to the digest. */
 	while (plain_read(in, &p) > 0)

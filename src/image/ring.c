@@ -77,10 +77,11 @@ bool ring_write(struct ring *r, const void *data, size_t n)
 
 	while (n) {
 		uint8_t *to;
-		size_t k = MIN(ring_reserve(r, &to), n);
+		size_t k = ring_reserve(r, &to);
 
 		if (k == 0)
 			return false;
+		k = MIN(k, n);
 		memcpy(to, p, k);
 		ring_commit(r, k);
 		p += k;
