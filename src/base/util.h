@@ -7,9 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARRAY_SIZE(a)        (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)            ((a) < (b) ? (a) : (b))
-#define MAX(a, b)            ((a) > (b) ? (a) : (b))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+/* Their arguments are evaluated once. */
+#define MIN(a, b) CHOOSE_(<, a, b, UNIQUE_(a_, __COUNTER__), UNIQUE_(b_, __COUNTER__))
+#define MAX(a, b) CHOOSE_(>, a, b, UNIQUE_(a_, __COUNTER__), UNIQUE_(b_, __COUNTER__))
+#define CHOOSE_(op, a, b, x, y)              \
+	({                                   \
+		const __typeof__(a) x = (a); \
+		const __typeof__(b) y = (b); \
+		x op y ? x : y;              \
+	})
+#define UNIQUE_(name, n)     UNIQUE__(name, n)
+#define UNIQUE__(name, n)    name##n
 #define ALIGN_UP(x, a)       (((x) + (a)-1) & ~((__typeof__(x))(a)-1))
 #define PRINTF_FORMAT(f, va) __attribute__((format(printf, f, va)))
 

@@ -291,3 +291,14 @@ def test_kernel_log_shows_no_complaints(msb):
     out = msb("run", "busybox", "--", "sh", "-c", "dmesg -r || cat /dev/kmsg").text()
     complaints = [line for line in out.splitlines() if line[:3] in ("<0>", "<1>", "<2>", "<3>")]
     assert complaints == []
+
+
+def test_hosts_of_the_image(fresh, tmp_path):
+    """Its own names stay, and what a host needs is added."""
+    tar = oci.busybox_tar()
+    tar.file("etc/hosts", "192.0.2.7\tdb.example db\n")
+    archive = oci.write_oci(str(tmp_path / "i.tar"), {"named": oci.Image([oci.Layer(tar)])})
+    fresh("load", "-q", "-i", archive).ok()
+    lines = fresh("run", "named", "--", "/bin/cat", "/etc/hosts").text().splitlines()
+    assert lines[0] == "192.0.2.7\tdb.example db"
+    assert "127.0.0.1\tlocalhost" in lines
