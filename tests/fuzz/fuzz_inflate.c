@@ -147,12 +147,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
 	stream = exact_copy(made, len);
 	run(stream, len, 0, &whole);
 	run(stream, len, 1U + step, &pieces);
-	CHECK(whole.end == pieces.end && whole.format == pieces.format);
-	common = MIN(whole.n, pieces.n);
-	CHECK(whole.end < 0 || whole.n == pieces.n);
-	CHECK(memcmp(whole.data, pieces.data, common) == 0);
+	CHECK(whole.format == pieces.format);
+	/*
+	 * When a frame's header comes in two pieces, libzstd 1.5.4 may take the second for a frame
+	 * of its own, so what is damaged on purpose is not always found.
+	 */
+	if (whole.format != INFLATE_ZSTD) {
+		CHECK(whole.end == pieces.end && (whole.end < 0 || whole.n == pieces.n));
+		common = MIN(whole.n, pieces.n);
+		CHECK(memcmp(whole.data, pieces.data, common) == 0);
+	}
 	if (flags & 3 && !damage)
-		CHECK(whole.end == 0 && whole.n == in.n && memcmp(whole.data, in.p, in.n) == 0);
+		CHECK(whole.end == 0 && whole.n == in.n && memcmp(whole.data, in.p, in.n) == 0 &&
+		      pieces.end == 0 && pieces.n == in.n && memcmp(pieces.data, in.p, in.n) == 0);
 	free(whole.data);
 	free(pieces.data);
 	free(stream);

@@ -20,6 +20,7 @@ from harness import finish
 
 MSB_IMAGE = os.path.join(os.path.dirname(os.path.dirname(harness.MSB)), "lib", "msb-image")
 SEED = int(os.environ.get("MSB_TEST_SEED", "1"))
+INDEX, DATA = "index2", "data2"  # with the version of what is in them
 FOLDERS = ("blobs", "layers", "images", "locks")
 IN_CREATE, IN_MOVED_TO, IN_DELETE = 0x100, 0x80, 0x200
 
@@ -97,16 +98,19 @@ def check_store(home, image):
     ids = {"sha256_" + layer.diff_id[7:] for layer in image.layers}
     for name in os.listdir(os.path.join(home.path, "cache/layers")):
         path = os.path.join(home.path, "cache/layers", name)
-        if name.endswith(".index"):
+        if name.startswith(".tmp-"):
+            continue
+        layer, kind = name.split(".")
+        assert layer in ids and kind in (INDEX, DATA), name
+        if kind == INDEX:
             with open(path, "rb") as f:
                 index = f.read()
-            assert "sha256_" + index[16:48].hex() == name[:-6]
+            assert "sha256_" + index[16:48].hex() == layer
             n_data, _, n_body = struct.unpack_from("<QQQ", index, 48)
             assert len(index) == 128 + n_body
             assert hashlib.sha256(index[128:]).digest() == index[72:104]
             if n_data:
-                assert os.path.getsize(path[:-6] + ".data") == n_data
-        assert name.startswith(".tmp-") or name.split(".")[0] in ids, name
+                assert os.path.getsize(path[:-len(INDEX)] + DATA) == n_data
 
 
 def verify(home, image):
@@ -248,9 +252,12 @@ def test_waiting_pull_takes_over(fresh, server, image):
     gate.wait()
     second = fresh.popen("pull", server.name, stdin=subprocess.DEVNULL)
     tools = harness.wait_for(lambda: harness.below(second.pid, "msb-image"), "no msb-image")
-    lock = "sha256_" + layer.diff_id[7:] + ".index2"
+    lock = "sha256_" + layer.diff_id[7:] + "." + INDEX
     path = os.path.join(fresh.path, "cache/locks", lock)
     harness.wait_for(lambda: waits_for_lock(tools[0], path), "the second pull does not wait")
+    others = {"sha256_" + i.diff_id[7:] + "." + INDEX for i in image.layers if i is not layer}
+    folder = os.path.join(fresh.path, "cache/layers")
+    harness.wait_for(lambda: others <= set(os.listdir(folder)), "the other layers do not come")
     kill(first, {"msb", "msb-image"})
     finish(first)
     gate.opened.set()
