@@ -21,8 +21,10 @@ struct pull_args {
 	char *username;
 	bool password_stdin;
 	bool quiet;
+	uint64_t max_size;
 	char *platform;
 	char *progress;
+	char *format;
 };
 
 static const struct opt pull_opts[] = {
@@ -39,8 +41,12 @@ static const struct opt pull_opts[] = {
 	{"quiet", 'q', NULL, NULL, offsetof(struct pull_args, quiet), "Print no progress"},
 	{"platform", 0, "OS/ARCH", opt_string, offsetof(struct pull_args, platform),
 	 "Choose the image for another platform, e.g. linux/arm64"},
+	{"max-size", 0, "SIZE", opt_memory, offsetof(struct pull_args, max_size),
+	 "Refuse layers that are larger, unpacked or not [default: 64G]"},
 	{"progress", 0, "HOW", opt_string, offsetof(struct pull_args, progress),
 	 "Show progress as bars, lines, json (on standard output), or none [default: auto]"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct pull_args, format),
+	 "json: print what was pulled"},
 	{0},
 };
 
@@ -67,12 +73,14 @@ int cmd_pull(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	struct image_fetch f = {.registry = {.insecure = a->insecure,
 					     .ca_certs = a->ca_certs,
 					     .username = a->username},
+				.max_size = a->max_size,
 				.force = a->force,
 				.quiet = a->quiet};
 	json_t *images = NULL, *record;
 	int r = -1;
 
-	if (image_fetch_options(a->progress, true, a->platform, &f, e) < 0)
+	if (check_format(a->format, e) < 0 ||
+	    image_fetch_options(a->progress, !a->format, a->platform, &f, e) < 0)
 		return -1;
 	if (check_reference(reference, e) < 0 || registry_ca_certs_check(a->ca_certs, e) < 0 ||
 	    registry_username_check(a->username, a->password_stdin, e) < 0)
@@ -88,6 +96,8 @@ int cmd_pull(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	if (r == 0) {
 		images = json_pack("[o]", image_record_summary(reference, record));
 		json_decref(record);
+		if (a->format)
+			print_json(json_incref(json_array_get(images, 0)));
 	}
 	return report(f.progress, r, images, e);
 }
@@ -101,6 +111,7 @@ struct load_args {
 	char *platform;
 	char *progress;
 	char *format;
+	uint64_t max_size;
 };
 
 static const struct opt load_opts[] = {
@@ -110,6 +121,8 @@ static const struct opt load_opts[] = {
 	 "Name for the first image of the archive"},
 	{"platform", 0, "OS/ARCH", opt_string, offsetof(struct load_args, platform),
 	 "Choose the image for another platform, e.g. linux/arm64"},
+	{"max-size", 0, "SIZE", opt_memory, offsetof(struct load_args, max_size),
+	 "Refuse layers that are larger, unpacked or not [default: 64G]"},
 	{"progress", 0, "HOW", opt_string, offsetof(struct load_args, progress),
 	 "Show progress as bars, lines, json (on standard output), or none [default: auto]"},
 	{"format", 0, "FORMAT", opt_string, offsetof(struct load_args, format),
@@ -158,7 +171,7 @@ int cmd_load(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	const struct load_args *a = args;
 	const char *file = a->input ? a->input : "-";
 	uint64_t started = clock_mono_ns();
-	struct image_fetch f = {.quiet = a->quiet};
+	struct image_fetch f = {.max_size = a->max_size, .quiet = a->quiet};
 	json_t *records, *images = NULL;
 	int r = -1;
 

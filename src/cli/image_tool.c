@@ -359,6 +359,10 @@ static void fetch_arguments(struct strv *argv, const struct image_fetch *f)
 		strv_add(argv, "--platform");
 		strv_add(argv, f->platform);
 	}
+	if (f->max_size) {
+		strv_add(argv, "--max-size");
+		strv_take(argv, xasprintf("%llu", (unsigned long long)f->max_size));
+	}
 	if (f->force)
 		strv_add(argv, "--force");
 }

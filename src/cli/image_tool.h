@@ -11,6 +11,7 @@
 struct image_fetch {
 	const char *platform; /* OS/ARCH[/VARIANT], checked; NULL: this machine's */
 	struct registry_overrides registry;
+	uint64_t max_size; /* bytes that a layer may have, unpacked or not; 0: as usual */
 	bool force;
 	bool quiet; /* no success lines */
 	enum progress_mode progress;

@@ -93,7 +93,8 @@ int blob_writer_begin(struct blob_writer *w, uint64_t size, uint64_t *ret_offset
 	if (size > w->max || w->end > w->max - size) {
 		err_set(e, ERR_INVALID, "the contents are larger than the limit of %llu bytes",
 			(unsigned long long)w->max);
-		return err_hint(e, "raise the limit with --max-size if you trust the image");
+		return err_hint(e,
+				"if you trust the image: msb pull, or load, with --max-size SIZE");
 	}
 	w->begin = w->end;
 	w->size = size;

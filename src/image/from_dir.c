@@ -188,9 +188,9 @@ static int place_content(struct scan *s, struct tree_inode *inode, uint64_t size
 	uint64_t blocks = size / EROFS_BLOCK, tail_len = size % EROFS_BLOCK;
 
 	if (size > s->o->max_size || s->bytes > s->o->max_size - size) {
-		err_set(e, ERR_INVALID, "the directory holds more than the limit of %llu bytes",
-			(unsigned long long)s->o->max_size);
-		return err_hint(e, "raise the limit with --max-size");
+		return err_set(e, ERR_INVALID,
+			       "the directory holds more than the limit of %llu bytes",
+			       (unsigned long long)s->o->max_size);
 	}
 	inode->size = size;
 	if (tail_len > TAIL_MAX) {

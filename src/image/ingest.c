@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #define RING_LEN  (1 * MIB)
-#define SIZE_HINT "raise the limit with --max-size if you trust the image"
+#define SIZE_HINT "if you trust the image: msb pull, or load, with --max-size SIZE"
 
 struct ingest {
 	struct store *store;
