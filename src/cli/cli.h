@@ -15,6 +15,8 @@ struct cli {
 
 /* Opens the home directory and the database, once. 0 or -1. */
 int cli_open(struct cli *cli, struct err *e);
+/* The same for what makes room on the disk, which has to work when there is none. */
+int cli_open_to_remove(struct cli *cli, struct err *e);
 
 /* "   ✓ Stopped      NAME (1.2s)" on standard error, unless quiet. */
 void print_success(bool quiet, const char *verb, const char *target, uint64_t duration_ns);

@@ -84,7 +84,7 @@ int cmd_image_rm(struct cli *cli, void *args, struct operands *ops, struct err *
 	for (size_t i = 0; i < ops->args.n; i++)
 		if (check_reference(ops->args.v[i], e) < 0)
 			return -1;
-	if (check_format(a->format, e) < 0 || cli_open(cli, e) < 0)
+	if (check_format(a->format, e) < 0 || cli_open_to_remove(cli, e) < 0)
 		return -1;
 	failed = json_array();
 	for (size_t i = 0; i < ops->args.n; i++) {
@@ -184,7 +184,7 @@ int cmd_image_prune(struct cli *cli, void *args, struct operands *ops, struct er
 		r = ask(e);
 	if (r <= 0)
 		return r;
-	if (cli_open(cli, e) < 0)
+	if (cli_open_to_remove(cli, e) < 0)
 		return -1;
 	lock = lock_cache(cli, true, a->quiet, e);
 	if (lock < 0)

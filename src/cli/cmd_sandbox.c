@@ -243,6 +243,8 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 
 int cmd_rm(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
+	if (cli_open_to_remove(cli, e) < 0)
+		return -1;
 	return for_each_name(cli, ops, args, rm_one, e);
 }
 

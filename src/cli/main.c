@@ -249,7 +249,22 @@ int cli_open(struct cli *cli, struct err *e)
 {
 	if (cli->db.conn)
 		return 0;
-	return home_init(&cli->home, e) < 0 ? -1 : db_open(&cli->db, &cli->home, e);
+	if (!cli->home.path && home_init(&cli->home, e) < 0)
+		return -1;
+	if (db_open(&cli->db, &cli->home, e) == 0)
+		return 0;
+	if (e->code != ERR_NO_SPACE)
+		return -1;
+	home_spare_release(&cli->home);
+	return db_open(&cli->db, &cli->home, e);
+}
+
+int cli_open_to_remove(struct cli *cli, struct err *e)
+{
+	if (home_init(&cli->home, e) < 0)
+		return -1;
+	home_spare_release_if_full(&cli->home);
+	return cli_open(cli, e);
 }
 
 static void print_group(const char *group)
@@ -372,6 +387,8 @@ int main(int argc, char **argv)
 	status = dispatch(&cli, argc, argv);
 	if (fflush(stdout) < 0 && status == 0)
 		status = 1;
+	if (cli.db.conn)
+		home_spare_keep(&cli.home);
 	db_close(&cli.db);
 	home_release(&cli.home);
 	return status;

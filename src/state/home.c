@@ -11,6 +11,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#define SPARE     "db/spare"
+#define SPARE_LEN (512 * KIB)
 
 static char *find_home(struct err *e)
 {
@@ -79,6 +83,33 @@ char *home_path(const struct home *h, const char *fmt, ...)
 	rest = xvasprintf(fmt, ap);
 	va_end(ap);
 	return xasprintf("%s/%s", h->path, rest);
+}
+
+void home_spare_keep(const struct home *h)
+{
+	_cleanup_free_ char *path = home_path(h, SPARE);
+	_cleanup_close_ int fd = -1;
+
+	if (access(path, F_OK) == 0)
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0 && posix_fallocate(fd, 0, SPARE_LEN) != 0)
+		unlink(path);
+}
+
+void home_spare_release(const struct home *h)
+{
+	_cleanup_free_ char *path = home_path(h, SPARE);
+
+	unlink(path);
+}
+
+void home_spare_release_if_full(const struct home *h)
+{
+	struct statvfs fs;
+
+	if (statvfs(h->path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < SPARE_LEN)
+		home_spare_release(h);
 }
 
 int home_lock_cache(const struct home *h, bool exclusive, bool wait, struct err *e)
