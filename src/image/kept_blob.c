@@ -159,6 +159,11 @@ static void file_consume(void *source, size_t n)
 	r->pos += n;
 }
 
+bool kept_present(struct store *s, const struct digest *d)
+{
+	return store_size(s, STORE_BLOB, d) >= 0 || store_size(s, STORE_BLOB_ZSTD, d) >= 0;
+}
+
 struct kept_reader *kept_reader_open(struct store *s, const struct digest *d, struct err *e)
 {
 	bool packed = store_size(s, STORE_BLOB, d) < 0 && store_size(s, STORE_BLOB_ZSTD, d) >= 0;

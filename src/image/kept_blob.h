@@ -28,6 +28,8 @@ int kept_writer_publish(struct kept_writer *w, const struct digest *d, struct er
 
 /* --- reading --- */
 
+bool kept_present(struct store *s, const struct digest *d);
+
 struct kept_reader;
 
 /* ERR_NOT_FOUND when the layer is not kept. */

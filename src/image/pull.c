@@ -3,12 +3,11 @@
  * Theory of operation
  *
  * First the reference is resolved to the digest of one manifest, if possible without asking for
- * more than a HEAD, and everything that the store has is taken from there. Then up to
- * PULL_THREADS layers come in side by side, the largest first, so that no long one is left alone
- * at the end. Each comes in by a thread that holds the lock of its layer:
- * another process that wants the same layer waits and then finds it there. A thread holds one
- * such lock at a time and waits for nothing while it holds it but the network, so there is no
- * deadlock. The first failure makes all threads stop.
+ * more than a HEAD, and everything that the store has is taken from there. Then several layers
+ * come in side by side, the largest first, so that no long one is left alone at the end. Each comes
+ * in by a thread that holds the lock of its layer: another process that wants the same layer waits
+ * and then finds it there. A thread holds one such lock at a time and waits for nothing while it
+ * holds it but the network, so there is no deadlock. The first failure makes all threads stop.
  */
 #include "image/pull.h"
 
@@ -18,13 +17,17 @@
 #include "image/hash.h"
 #include "image/image.h"
 #include "image/ingest.h"
+#include "image/kept_blob.h"
 #include "image/reference.h"
 #include "image/registry.h"
 
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
-#define PULL_THREADS 3
+/* As many layers at once as there are processors, within these bounds. */
+#define PULL_THREADS_MIN 3
+#define PULL_THREADS_MAX 6
 
 struct pull {
 	struct store *store;
@@ -221,20 +224,31 @@ static int transfer_layer(struct pull *p, struct http *h, struct layer_transfer 
 	return r;
 }
 
+/*
+ * Whether there is nothing to fetch. The same contents may be there from a layer that was compressed
+ * in another way; then the bytes that this one's digest is of are still missing.
+ */
+static bool layer_is_there(const struct pull *p, const struct descriptor *d,
+			   const struct digest *diff_id)
+{
+	return !p->o->force && image_layer_present(p->store, diff_id) &&
+	       kept_present(p->store, &d->digest);
+}
+
 static int pull_layer(struct pull *p, struct http *h, size_t i, struct err *e)
 {
 	const struct descriptor *d = &p->image->manifest.items[i];
 	const struct digest *diff_id = &p->image->config.diff_ids[i];
 	struct layer_transfer t = {.pull = p, .progress = {.digest = d->digest, .total = d->size}};
 	int lock, r = 0;
-	bool there = !p->o->force && image_layer_present(p->store, diff_id);
+	bool there = layer_is_there(p, d, diff_id);
 
 	if (!there) {
 		lock = store_lock(p->store, STORE_LAYER_INDEX, diff_id, e);
 		if (lock < 0)
 			return -1;
 		/* Another process may have brought it while we waited. */
-		there = !p->o->force && image_layer_present(p->store, diff_id);
+		there = layer_is_there(p, d, diff_id);
 		if (!there) {
 			do
 				r = transfer_layer(p, h, &t, d, diff_id, e);
@@ -300,10 +314,12 @@ static int pull_layers(struct pull *p, struct err *e)
 {
 	const struct manifest *m = &p->image->manifest;
 	_cleanup_free_ size_t *order = xcalloc(m->n_items + 1, sizeof(*order));
-	pthread_t threads[PULL_THREADS];
-	size_t n = 0, want = MIN((size_t)PULL_THREADS, m->n_items);
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	pthread_t threads[PULL_THREADS_MAX];
+	size_t n = 0, want = (size_t)MIN(MAX(cpus, PULL_THREADS_MIN), PULL_THREADS_MAX);
 	int r = 0;
 
+	want = MIN(want, m->n_items);
 	for (size_t i = 0; i < m->n_items; i++)
 		order[i] = i;
 	qsort_r(order, m->n_items, sizeof(*order), compare_sizes, m->items);

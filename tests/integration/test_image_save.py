@@ -10,6 +10,7 @@ import tarfile
 import pytest
 
 import oci
+import registry
 from harness import LIMIT, Home, Terminal
 
 
@@ -256,3 +257,20 @@ def test_verification_by_others(store, tmp_path):
     for name, data in members(archive).items():
         if name.startswith("blobs/sha256/"):
             assert hashlib.sha256(data).hexdigest() == name[len("blobs/sha256/"):]
+
+
+def test_same_content_compressed_in_two_ways(fresh, other, tmp_path):
+    """It is unpacked once; each image has the bytes that its manifest names."""
+    for compression in ("gzip", "zstd"):
+        server = registry.FakeRegistry(oci.busybox(compression))
+        try:
+            name = server.host + "/image:v1"
+            fresh("pull", "-q", name).ok()
+            path = str(tmp_path / "out.tar")
+            fresh("save", "-q", name, "-o", path).ok()
+            other("load", "-q", "-i", path).ok()
+            assert hashed(other)[name] == server.image.digest
+        finally:
+            server.stop()
+    layers = os.listdir(os.path.join(fresh.path, "cache/layers"))
+    assert len([f for f in layers if "index" in f]) == 1
