@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "image/hash.h"
 #include "image/image.h"
@@ -41,8 +42,18 @@ struct pull {
 
 	pthread_mutex_t mutex; /* for what follows */
 	size_t next_layer;
-	struct err err; /* the first one */
+	struct err err;    /* the first one */
+	uint64_t since_ns; /* when the running stage began */
 };
+
+/* Tells how long a stage took, and begins the next. */
+static void stage_done(struct pull *p, const char *what)
+{
+	uint64_t now = clock_mono_ns();
+
+	log_debug("%s: %.1f ms", what, (double)(now - p->since_ns) / NSEC_PER_MSEC);
+	p->since_ns = now;
+}
 
 /* --- resolving ----------------------------------------------------------------------------- */
 
@@ -225,8 +236,8 @@ static int transfer_layer(struct pull *p, struct http *h, struct layer_transfer 
 }
 
 /*
- * Whether there is nothing to fetch. The same contents may be there from a layer that was compressed
- * in another way; then the bytes that this one's digest is of are still missing.
+ * Whether there is nothing to fetch. The same contents may be there from a layer that was
+ * compressed in another way; then the bytes that this one's digest is of are still missing.
  */
 static bool layer_is_there(const struct pull *p, const struct descriptor *d,
 			   const struct digest *diff_id)
@@ -361,9 +372,11 @@ static json_t *pull_resolved(struct pull *p, struct image *im, struct err *e)
 		announce_layers(p, im);
 		if (pull_layers(p, e) < 0)
 			return NULL;
+		stage_done(p, "layers");
 		progress_stage(p->progress, PROGRESS_METADATA);
 		if (image_scan(im, e) < 0 || image_build(im, p->o->force, e) < 0)
 			return NULL;
+		stage_done(p, "metadata");
 	}
 	return image_record(im, p->o->reference, cached);
 }
@@ -373,7 +386,7 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 	_cleanup_free_ char *manifest = NULL, *config = NULL;
 	size_t manifest_len = 0, config_len = 0;
 	struct http *h = http_new(e);
-	struct digest resolved, d;
+	struct digest resolved = {0}, d;
 	struct image im;
 	json_t *record = NULL;
 	int r = h ? 0 : -1;
@@ -386,6 +399,7 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 	if (r == 0)
 		r = get_config(p, h, manifest, manifest_len, &config, &config_len, e);
 	http_free(h);
+	stage_done(p, "manifest and config");
 	if (r < 0 ||
 	    image_init(&im, p->store, &d, manifest, manifest_len, config, config_len, e) < 0)
 		return NULL;
@@ -402,7 +416,7 @@ static json_t *pull_reference(struct pull *p, const struct reference *ref, struc
 json_t *pull_image(struct store *s, const struct pull_options *o, struct progress *progress,
 		   struct err *e)
 {
-	struct pull p = {.store = s, .o = o, .progress = progress};
+	struct pull p = {.store = s, .o = o, .progress = progress, .since_ns = clock_mono_ns()};
 	struct endpoints plain = {0};
 	struct reference ref;
 	json_t *record;
