@@ -200,9 +200,9 @@ def test_password_at_the_terminal(fresh, private):
 
 
 def test_logout_of_nothing(fresh):
-    r = fresh("registries", "logout", "r.io")
+    r = fresh("registry", "logout", "r.io")
     assert r.rc == 0 and r.err.startswith(b"warn: "), r
-    assert fresh("regs", "list").text() == "No registries configured.\n"
+    assert fresh("regs").text() == "No registries configured.\n"
 
 
 def test_list_of_logins(fresh, monkeypatch):
