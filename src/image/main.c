@@ -31,6 +31,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "image/endpoint.h"
+#include "image/confine.h"
 #include "image/load.h"
 #include "image/from_dir.h"
 #include "image/http.h"
@@ -237,7 +238,10 @@ static json_t *cmd_pull(struct options *o, struct store *s, struct progress *p, 
 			return json_decref(images), NULL;
 		po.endpoints = &endpoints;
 	}
-	record = http_global_init(o->stall_timeout, e) < 0 ? NULL : pull_image(s, &po, p, e);
+	if (image_confine(s->root, true, e) < 0 || http_global_init(o->stall_timeout, e) < 0)
+		record = NULL;
+	else
+		record = pull_image(s, &po, p, e);
 	endpoints_release(&endpoints);
 	if (!record)
 		return json_decref(images), NULL;
@@ -259,7 +263,9 @@ static json_t *cmd_check_login(const struct options *o, struct err *e)
 	if (read_endpoints(o->registry_fd, &endpoints, e) < 0)
 		return NULL;
 	registry = registry_new(&endpoints, NULL, NULL);
-	h = http_global_init(o->stall_timeout, e) < 0 ? NULL : http_new(e);
+	h = NULL;
+	if (image_confine(-1, true, e) == 0 && http_global_init(o->stall_timeout, e) == 0)
+		h = http_new(e);
 	r = h ? registry_check_login(registry, h, e) : -1;
 	http_free(h);
 	registry_free(registry);
@@ -292,7 +298,7 @@ static json_t *cmd_load(struct options *o, struct store *s, struct progress *p, 
 			return NULL;
 		}
 	}
-	return load_archive(s, fd, &ao, p, e);
+	return image_confine(s->root, false, e) < 0 ? NULL : load_archive(s, fd, &ao, p, e);
 }
 
 static json_t *cmd_save(struct options *o, struct store *s, struct progress *p, struct err *e)
@@ -331,7 +337,7 @@ static json_t *cmd_verify(struct options *o, struct store *s, struct err *e)
 		err_set(e, ERR_USAGE, "bad digest '%s'", o->operand);
 		return NULL;
 	}
-	if (image_open(&im, s, &d, e) < 0)
+	if (image_confine(s->root, false, e) < 0 || image_open(&im, s, &d, e) < 0)
 		return NULL;
 	if (image_scan(&im, e) == 0 && image_verify(&im, e) == 0) {
 		images = json_array();

@@ -17,7 +17,7 @@
 
 #include "base/log.h"
 #include "virtio/device.h"
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>

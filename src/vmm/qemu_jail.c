@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 
 #include "virtio/rng.h"
 #include "vmm/jail.h"
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 #include "vmm/qemu_jail.h"
 
 #include <linux/kvm.h>

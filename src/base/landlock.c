@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 
 #include "base/util.h"
 
@@ -24,10 +24,19 @@ struct ruleset {
 #define FS_BITS(n)     ((1ULL << (n)) - 1)
 #define FILE_READ      ((uint64_t)LANDLOCK_ACCESS_FS_READ_FILE)
 #define DIRECTORY_READ (FILE_READ | LANDLOCK_ACCESS_FS_READ_DIR)
+#define FS_TRUNCATE    (1ULL << 14)
+#define FILE_WRITE                                                     \
+	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | \
+	 LANDLOCK_ACCESS_FS_REMOVE_FILE | FS_TRUNCATE)
 
 /* All rights on files by version: refer came with 2, truncate with 3, ioctl on devices with 5. */
 static const uint64_t fs_rights[] = {0,           FS_BITS(13), FS_BITS(14),
 				     FS_BITS(15), FS_BITS(15), FS_BITS(16)};
+
+static uint64_t all_file_rights(int abi)
+{
+	return fs_rights[MIN((size_t)abi, ARRAY_SIZE(fs_rights) - 1)];
+}
 
 int landlock_abi(void)
 {
@@ -45,7 +54,7 @@ int landlock_new(unsigned int what)
 	if (abi < 0)
 		return abi;
 	if (what & LANDLOCK_DENY_FILES)
-		set.fs = fs_rights[MIN((size_t)abi, ARRAY_SIZE(fs_rights) - 1)];
+		set.fs = all_file_rights(abi);
 	if ((what & LANDLOCK_DENY_TCP) && abi >= ABI_NET)
 		set.net = NET_TCP;
 	if (abi >= ABI_SCOPED)
@@ -70,6 +79,23 @@ int landlock_allow_read(int ruleset, int fd, bool execute)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	rule.allowed_access |= S_ISDIR(st.st_mode) ? DIRECTORY_READ : FILE_READ;
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0
+		       ? -errno
+		       : 0;
+}
+
+int landlock_allow_write(int ruleset, int fd)
+{
+	int abi = landlock_abi();
+	struct landlock_path_beneath_attr rule = {
+		.allowed_access = DIRECTORY_READ | FILE_WRITE,
+		.parent_fd = fd,
+	};
+
+	if (abi < 0)
+		return abi;
+	/* A right that the version does not know cannot be given either. */
+	rule.allowed_access &= all_file_rights(abi);
 	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0
 		       ? -errno
 		       : 0;

@@ -28,6 +28,11 @@ int landlock_new(unsigned int what);
  */
 int landlock_allow_read(int ruleset, int fd, bool execute);
 /*
+ * Allows reading what lies below the directory `fd`, and making, writing and removing files there;
+ * no directories, links, devices or sockets. 0 or -errno.
+ */
+int landlock_allow_write(int ruleset, int fd);
+/*
  * Puts the calling thread under the ruleset, which needs no_new_privs, and closes the descriptor
  * in any case. 0 or -errno.
  */
