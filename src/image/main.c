@@ -253,7 +253,7 @@ static json_t *cmd_check_login(const struct options *o, struct err *e)
 {
 	struct endpoints endpoints;
 	struct registry *registry;
-	struct http *h;
+	struct http *h = NULL;
 	int r;
 
 	if (o->registry_fd < 0) {
@@ -263,7 +263,6 @@ static json_t *cmd_check_login(const struct options *o, struct err *e)
 	if (read_endpoints(o->registry_fd, &endpoints, e) < 0)
 		return NULL;
 	registry = registry_new(&endpoints, NULL, NULL);
-	h = NULL;
 	if (image_confine(-1, true, e) == 0 && http_global_init(o->stall_timeout, e) == 0)
 		h = http_new(e);
 	r = h ? registry_check_login(registry, h, e) : -1;
