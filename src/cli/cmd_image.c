@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- pull ---------------------------------------------------------------------------------- */
@@ -136,11 +137,15 @@ const size_t load_args_size = sizeof(struct load_args);
 
 static int check_load(const struct load_args *a, const char *file, struct err *e)
 {
+	struct stat st;
+
 	for (size_t i = 0; i < a->tags.n; i++)
 		if (check_reference(a->tags.v[i], e) < 0)
 			return -1;
-	if (strcmp(file, "-") != 0 && access(file, R_OK) < 0)
+	if (strcmp(file, "-") != 0 && (access(file, R_OK) < 0 || stat(file, &st) < 0))
 		return err_sys(e, errno, "cannot read '%s'", file);
+	if (strcmp(file, "-") != 0 && S_ISDIR(st.st_mode))
+		return err_sys(e, EISDIR, "cannot read '%s'", file);
 	if (strcmp(file, "-") == 0 && isatty(STDIN_FILENO)) {
 		err_set(e, ERR_USAGE, "standard input is a terminal, not an archive");
 		return err_hint(e, "name the archive with -i FILE");
