@@ -18,6 +18,16 @@ int cli_open(struct cli *cli, struct err *e);
 /* The same for what makes room on the disk, which has to work when there is none. */
 int cli_open_to_remove(struct cli *cli, struct err *e);
 
+/*
+ * The row of commands' option tables by which sandboxes are chosen by their labels; `args` has a
+ * struct strv labels.
+ */
+#define LABEL_OPT(args)                                                               \
+	{                                                                             \
+		"label", 0, "KEY[=VALUE]", opt_condition, offsetof(args, labels),     \
+			"Those with this label; several: those that have all of them" \
+	}
+
 /* "   ✓ Stopped      NAME (1.2s)" on standard error, unless quiet. */
 void print_success(bool quiet, const char *verb, const char *target, uint64_t duration_ns);
 void print_warning(const char *fmt, ...) PRINTF_FORMAT(1, 2);

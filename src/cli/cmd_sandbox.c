@@ -9,30 +9,80 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Runs `fn` for every named sandbox; an error of one does not keep the others from their turn. */
-static int for_each_name(struct cli *cli, const struct operands *ops, void *args,
-			 int (*fn)(struct cli *cli, const struct sandbox_row *row, void *args,
-				   struct err *e),
-			 struct err *e)
-{
-	int status = 0;
+typedef int sandbox_fn(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e);
 
-	if (cli_open(cli, e) < 0)
+/* Which sandboxes a command is to work on: those that are named, and those with the labels. */
+struct choice {
+	const struct strv *names;
+	const struct strv *labels;
+	bool quiet;
+	bool removes; /* see cli_open_to_remove */
+};
+
+static bool has_name(const struct strv *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (strcmp(names->v[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Names each of them once, `ret_named` of them because the user did. 0 or -1. */
+static int choose(struct cli *cli, const struct choice *c, struct strv *ret, size_t *ret_named,
+		  struct err *e)
+{
+	const struct sandbox_query q = {.labels = c->labels};
+	struct sandbox_row *rows;
+	size_t n;
+
+	if (c->names->n == 0 && c->labels->n == 0)
+		return err_set(e, ERR_USAGE,
+			       "the following required arguments were not provided: <NAME>... "
+			       "or --label <KEY[=VALUE]>");
+	if ((c->removes ? cli_open_to_remove(cli, e) : cli_open(cli, e)) < 0)
 		return -1;
-	for (size_t i = 0; i < ops->args.n; i++) {
+	for (size_t i = 0; i < c->names->n; i++)
+		if (!has_name(ret, c->names->v[i]))
+			strv_add(ret, c->names->v[i]);
+	*ret_named = ret->n;
+	if (c->labels->n == 0)
+		return 0;
+	if (sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (!has_name(ret, rows[i].name))
+			strv_add(ret, rows[i].name);
+	sandbox_rows_free(rows, n);
+	return 0;
+}
+
+/* Runs `fn` for each of the chosen; an error of one does not keep the others from their turn. */
+static int for_each(struct cli *cli, const struct choice *c, void *args, sandbox_fn *fn,
+		    struct err *e)
+{
+	struct strv names = {0};
+	size_t named = 0;
+	int status = choose(cli, c, &names, &named, e);
+
+	if (status == 0 && names.n == 0 && !c->quiet)
+		fputs("No sandboxes with these labels.\n", stderr);
+	for (size_t i = 0; status >= 0 && i < names.n; i++) {
 		struct sandbox_row row;
 		struct err one = {0};
-		int r = sandboxes_get(&cli->db, &cli->home, ops->args.v[i], &row, &one);
+		int r = sandboxes_get(&cli->db, &cli->home, names.v[i], &row, &one);
 
 		if (r == 0) {
 			r = fn(cli, &row, args, &one);
 			sandbox_row_release(&row);
+		} else if (i >= named && one.code == ERR_NOT_FOUND) {
+			continue; /* it was there a moment ago, but nobody asked for it by name */
 		}
 		if (r < 0) {
 			err_print(&one);
 			status = 1;
 		}
 	}
+	strv_release(&names);
 	return status;
 }
 
@@ -95,21 +145,23 @@ int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 
 /* --- start --------------------------------------------------------------------------------- */
 
-struct quiet_args {
+struct start_args {
+	struct strv labels;
 	bool quiet;
 };
 
-static const struct opt quiet_opts[] = {
-	{"quiet", 'q', NULL, NULL, offsetof(struct quiet_args, quiet), "Print nothing"},
+static const struct opt start_opts[] = {
+	LABEL_OPT(struct start_args),
+	{"quiet", 'q', NULL, NULL, offsetof(struct start_args, quiet), "Print nothing"},
 	{0},
 };
 
-const struct opt *const start_options[] = {quiet_opts, NULL};
-const size_t start_args_size = sizeof(struct quiet_args);
+const struct opt *const start_options[] = {start_opts, NULL};
+const size_t start_args_size = sizeof(struct start_args);
 
 static int start_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
 {
-	const struct quiet_args *a = args;
+	const struct start_args *a = args;
 	uint64_t started = clock_mono_ns();
 	struct launch launch = {.fd = -1};
 	_cleanup_close_ int lock = -1;
@@ -130,18 +182,23 @@ static int start_one(struct cli *cli, const struct sandbox_row *row, void *args,
 
 int cmd_start(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
-	return for_each_name(cli, ops, args, start_one, e);
+	const struct start_args *a = args;
+	const struct choice c = {&ops->args, &a->labels, a->quiet};
+
+	return for_each(cli, &c, args, start_one, e);
 }
 
 /* --- stop ---------------------------------------------------------------------------------- */
 
 struct stop_args {
+	struct strv labels;
 	bool force;
 	bool quiet;
 	char *timeout;
 };
 
 static const struct opt stop_opts[] = {
+	LABEL_OPT(struct stop_args),
 	{"force", 'f', NULL, NULL, offsetof(struct stop_args, force), "Kill it at once"},
 	{"timeout", 't', "SECONDS", opt_string, offsetof(struct stop_args, timeout),
 	 "Kill it when it has not stopped after this time [default: 10]"},
@@ -195,23 +252,26 @@ static int stop_one(struct cli *cli, const struct sandbox_row *row, void *args, 
 int cmd_stop(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct stop_args *a = args;
+	const struct choice c = {&ops->args, &a->labels, a->quiet};
 	uint64_t seconds;
 
 	if (a->timeout && parse_u64(a->timeout, 86400, &seconds) < 0)
 		return err_set(e, ERR_USAGE,
 			       "invalid value '%s' for '--timeout <SECONDS>': expected 0 to 86400",
 			       a->timeout);
-	return for_each_name(cli, ops, args, stop_one, e);
+	return for_each(cli, &c, args, stop_one, e);
 }
 
 /* --- rm ------------------------------------------------------------------------------------ */
 
 struct rm_args {
+	struct strv labels;
 	bool force;
 	bool quiet;
 };
 
 static const struct opt rm_opts[] = {
+	LABEL_OPT(struct rm_args),
 	{"force", 'f', NULL, NULL, offsetof(struct rm_args, force), "Kill it first if it runs"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct rm_args, quiet), "Print nothing"},
 	{0},
@@ -243,14 +303,16 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 
 int cmd_rm(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
-	if (cli_open_to_remove(cli, e) < 0)
-		return -1;
-	return for_each_name(cli, ops, args, rm_one, e);
+	const struct rm_args *a = args;
+	const struct choice c = {&ops->args, &a->labels, a->quiet, .removes = true};
+
+	return for_each(cli, &c, args, rm_one, e);
 }
 
 /* --- ls ------------------------------------------------------------------------------------ */
 
 struct ls_args {
+	struct strv labels;
 	bool running;
 	bool stopped;
 	bool quiet;
@@ -260,6 +322,7 @@ struct ls_args {
 static const struct opt ls_opts[] = {
 	{"running", 0, NULL, NULL, offsetof(struct ls_args, running), "Only running ones"},
 	{"stopped", 0, NULL, NULL, offsetof(struct ls_args, stopped), "Only those not running"},
+	LABEL_OPT(struct ls_args),
 	{"format", 0, "FORMAT", opt_string, offsetof(struct ls_args, format), "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct ls_args, quiet), "Print only names"},
 	{0},
@@ -273,9 +336,9 @@ static json_t *row_to_json(const struct sandbox_row *row)
 	char when[RFC3339_LEN];
 
 	rfc3339_format(row->created_at, when);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?}", "name", row->name, "status",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:O}", "name", row->name, "status",
 			 sandbox_status_name(row->status), "created_at", when, "image", row->image,
-			 "reason", row->reason);
+			 "reason", row->reason, "labels", row->labels);
 }
 
 static void list_rows(const struct ls_args *a, const struct sandbox_row *rows, size_t n)
@@ -297,7 +360,7 @@ static void list_rows(const struct ls_args *a, const struct sandbox_row *rows, s
 		} else {
 			local_time_format(rows[i].created_at, when);
 			table_add(&t, xstrdup(rows[i].name));
-			table_add(&t, xstrdup(rows[i].image));
+			table_add(&t, str_printable(rows[i].image));
 			table_add(&t, xstrdup(sandbox_status_name(rows[i].status)));
 			table_add(&t, xstrdup(when));
 		}
@@ -312,15 +375,15 @@ static void list_rows(const struct ls_args *a, const struct sandbox_row *rows, s
 int cmd_ls(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct ls_args *a = args;
+	const struct sandbox_query q = {
+		.labels = &a->labels, .running = a->running, .with_labels = a->format != NULL};
 	struct sandbox_row *rows;
 	size_t n;
 
 	if (check_format(a->format, e) < 0 || cli_open(cli, e) < 0 ||
-	    sandboxes_list(&cli->db, &cli->home, &rows, &n, e) < 0)
+	    sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)
 		return -1;
 	list_rows(a, rows, n);
-	for (size_t i = 0; i < n; i++)
-		sandbox_row_release(&rows[i]);
-	free(rows);
+	sandbox_rows_free(rows, n);
 	return 0;
 }

@@ -16,9 +16,10 @@
 /* Options of commands that create sandboxes. */
 struct sandbox_options {
 	char *name;
-	uint64_t memory; /* bytes; 0: default */
-	unsigned cpus;   /* 0: default */
-	struct strv env; /* K=V, checked */
+	uint64_t memory;    /* bytes; 0: default */
+	unsigned cpus;      /* 0: default */
+	struct strv env;    /* K=V, checked */
+	struct strv labels; /* checked */
 	char *workdir;
 	char *user;
 	char *hostname;
