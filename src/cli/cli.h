@@ -44,8 +44,16 @@ void table_init(struct table *t, size_t columns, ...); /* the header's strings *
 void table_add(struct table *t, char *cell);           /* takes it over */
 void table_print(struct table *t);                     /* and releases it */
 
+/* A line "KEY  VALUE" with the key padded to a width, and the value made harmless. */
+void print_key_value(int indent, int width, const char *key, const char *value);
+
 /* "1.5 MiB"; owned. */
 char *format_bytes(uint64_t n);
+/*
+ * A JSON string; what is no UTF-8 in it (a path, a message cut short) as str_printable shows it.
+ * null for NULL.
+ */
+json_t *json_text(const char *s);
 /* Pretty-prints on standard output and releases the value. */
 void print_json(json_t *j);
 /* Checks the value of --format: NULL or "json". */

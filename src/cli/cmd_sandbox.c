@@ -336,9 +336,10 @@ static json_t *row_to_json(const struct sandbox_row *row)
 	char when[RFC3339_LEN];
 
 	rfc3339_format(row->created_at, when);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:O}", "name", row->name, "status",
-			 sandbox_status_name(row->status), "created_at", when, "image", row->image,
-			 "reason", row->reason, "labels", row->labels);
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "name", row->name, "status",
+			 sandbox_status_name(row->status), "created_at", when, "image",
+			 json_text(row->image), "reason", json_text(row->reason), "labels",
+			 row->labels);
 }
 
 static void list_rows(const struct ls_args *a, const struct sandbox_row *rows, size_t n)

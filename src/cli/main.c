@@ -177,6 +177,15 @@ const struct command commands[] = {
 		COMMAND(ls),
 	},
 	{
+		.name = "inspect",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] <NAME>",
+		.summary = "Show a sandbox's configuration and state",
+		COMMAND(inspect),
+		.min_args = 1,
+		.max_args = 1,
+	},
+	{
 		.name = "logs",
 		.group = "Sandboxes",
 		.usage = "[OPTIONS] <NAME>",

@@ -78,6 +78,13 @@ void table_print(struct table *t)
 	strv_release(&t->cells);
 }
 
+void print_key_value(int indent, int width, const char *key, const char *value)
+{
+	_cleanup_free_ char *text = str_printable(value ? value : "");
+
+	printf("%*s%-*s%s\n", indent, "", width, key, text);
+}
+
 char *format_bytes(uint64_t n)
 {
 	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
@@ -90,6 +97,18 @@ char *format_bytes(uint64_t n)
 	for (; v >= 1023.95 && u + 1 < ARRAY_SIZE(units); u++)
 		v /= 1024;
 	return xasprintf("%.1f %s", v, units[u]);
+}
+
+json_t *json_text(const char *s)
+{
+	json_t *j = s ? json_string(s) : json_null();
+
+	if (!j) {
+		_cleanup_free_ char *shown = str_printable(s);
+
+		j = json_string(shown);
+	}
+	return j;
 }
 
 void print_json(json_t *j)

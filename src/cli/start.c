@@ -322,6 +322,23 @@ void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *c
 		strv_add(ret, command->v[i]);
 }
 
+char *sandbox_command_text(const struct sandbox_row *row)
+{
+	const struct strv none = {0};
+	struct strv words = {0};
+	char *text = xstrdup("");
+
+	sandbox_resolve_command(row, &none, &words);
+	for (size_t i = 0; i < words.n; i++) {
+		char *longer = xasprintf("%s%s%s", text, i ? " " : "", words.v[i]);
+
+		free(text);
+		text = longer;
+	}
+	strv_release(&words);
+	return text;
+}
+
 const char *sandbox_shell(const struct sandbox_row *row)
 {
 	const char *shell = json_string_value(json_object_get(row->config, "shell"));

@@ -304,21 +304,26 @@ int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_r
 
 /* --- repair -------------------------------------------------------------------------------- */
 
+json_t *sandbox_read_end(const struct home *h, const struct sandbox_row *row)
+{
+	_cleanup_free_ char *path = home_path(h, "sandboxes/%s/end.json", row->name);
+	_cleanup_free_ char *text = NULL;
+
+	if (read_file(AT_FDCWD, path, END_FILE_MAX, &text, NULL) < 0)
+		return NULL;
+	return json_loads(text, 0, NULL);
+}
+
 /* Takes over what the monitor wrote when it ended. */
 static void read_end(const struct home *h, const struct sandbox_row *row,
 		     enum sandbox_status *status, char **reason)
 {
-	_cleanup_free_ char *path = home_path(h, "sandboxes/%s/end.json", row->name);
-	_cleanup_free_ char *text = NULL;
+	json_t *j = sandbox_read_end(h, row);
 	const char *s = NULL, *why = NULL;
-	json_t *j;
 
 	*status = SANDBOX_CRASHED;
 	*reason = NULL;
-	if (read_file(AT_FDCWD, path, END_FILE_MAX, &text, NULL) < 0)
-		return;
-	j = json_loads(text, 0, NULL);
-	if (json_unpack(j, "{s:s, s?s}", "status", &s, "reason", &why) == 0) {
+	if (j && json_unpack(j, "{s:s, s?s}", "status", &s, "reason", &why) == 0) {
 		*status = status_from_name(s);
 		if (*status < SANDBOX_STOPPED) /* whatever it says, that is no end */
 			*status = SANDBOX_CRASHED;

@@ -68,6 +68,35 @@ static void test_json(void **state)
 	assert_string_equal(text, "{\n  \"a\": \"ä\",\n  \"b\": [\n    1\n  ]\n}\n");
 }
 
+static void assert_text(const char *s, const char *want)
+{
+	json_t *j = json_text(s);
+
+	assert_string_equal(json_string_value(j), want);
+	json_decref(j);
+}
+
+static void test_json_text(void **state)
+{
+	assert_text("", "");
+	assert_text("a\n\xc3\xa4", "a\n\xc3\xa4");
+	assert_text("cut \xc3", "cut \\xc3");
+	assert_true(json_is_null(json_text(NULL)));
+}
+
+static void print_pairs(void *arg)
+{
+	print_key_value(2, 6, "Key:", "a\033[2J");
+	print_key_value(0, 0, "", NULL);
+}
+
+static void test_key_value(void **state)
+{
+	_cleanup_free_ char *text = capture(stdout, print_pairs, NULL);
+
+	assert_string_equal(text, "  Key:  a\\x1b[2J\n\n");
+}
+
 static void print_successes(void *arg)
 {
 	print_success(true, "Unseen", "x", 0);
@@ -103,7 +132,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_format_bytes),  cmocka_unit_test(test_table),
 		cmocka_unit_test(test_json),          cmocka_unit_test(test_messages),
-		cmocka_unit_test(test_format_option),
+		cmocka_unit_test(test_format_option), cmocka_unit_test(test_json_text),
+		cmocka_unit_test(test_key_value),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
