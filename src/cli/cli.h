@@ -33,7 +33,8 @@ void print_success(bool quiet, const char *verb, const char *target, uint64_t du
 void print_warning(const char *fmt, ...) PRINTF_FORMAT(1, 2);
 
 /*
- * A table on standard output: column width is the widest cell, four spaces between columns.
+ * A table on standard output: column width is that of the cell with most characters, four spaces
+ * between columns.
  * Nothing at all is printed for no rows.
  */
 struct table {
@@ -43,6 +44,12 @@ struct table {
 void table_init(struct table *t, size_t columns, ...); /* the header's strings */
 void table_add(struct table *t, char *cell);           /* takes it over */
 void table_print(struct table *t);                     /* and releases it */
+
+/*
+ * A copy made harmless as by str_printable, of at most `max` characters, of which the last three
+ * are "..." when it was longer; owned.
+ */
+char *shorten(const char *s, size_t max);
 
 /* A line "KEY  VALUE" with the key padded to a width, and the value made harmless. */
 void print_key_value(int indent, int width, const char *key, const char *value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* msb create, start, stop, rm, ls: the life of a sandbox between commands. */
+/* msb create, start, stop, rm: the life of a sandbox between commands. */
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
@@ -307,84 +307,4 @@ int cmd_rm(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	const struct choice c = {&ops->args, &a->labels, a->quiet, .removes = true};
 
 	return for_each(cli, &c, args, rm_one, e);
-}
-
-/* --- ls ------------------------------------------------------------------------------------ */
-
-struct ls_args {
-	struct strv labels;
-	bool running;
-	bool stopped;
-	bool quiet;
-	char *format;
-};
-
-static const struct opt ls_opts[] = {
-	{"running", 0, NULL, NULL, offsetof(struct ls_args, running), "Only running ones"},
-	{"stopped", 0, NULL, NULL, offsetof(struct ls_args, stopped), "Only those not running"},
-	LABEL_OPT(struct ls_args),
-	{"format", 0, "FORMAT", opt_string, offsetof(struct ls_args, format), "json"},
-	{"quiet", 'q', NULL, NULL, offsetof(struct ls_args, quiet), "Print only names"},
-	{0},
-};
-
-const struct opt *const ls_options[] = {ls_opts, NULL};
-const size_t ls_args_size = sizeof(struct ls_args);
-
-static json_t *row_to_json(const struct sandbox_row *row)
-{
-	char when[RFC3339_LEN];
-
-	rfc3339_format(row->created_at, when);
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "name", row->name, "status",
-			 sandbox_status_name(row->status), "created_at", when, "image",
-			 json_text(row->image), "reason", json_text(row->reason), "labels",
-			 row->labels);
-}
-
-static void list_rows(const struct ls_args *a, const struct sandbox_row *rows, size_t n)
-{
-	json_t *json = a->format ? json_array() : NULL;
-	struct table t;
-
-	table_init(&t, 4, "NAME", "IMAGE", "STATUS", "CREATED");
-	for (size_t i = 0; i < n; i++) {
-		bool running = rows[i].status == SANDBOX_RUNNING;
-		char when[RFC3339_LEN];
-
-		if ((a->running && !running) || (a->stopped && running))
-			continue;
-		if (a->quiet) {
-			puts(rows[i].name);
-		} else if (json) {
-			json_array_append_new(json, row_to_json(&rows[i]));
-		} else {
-			local_time_format(rows[i].created_at, when);
-			table_add(&t, xstrdup(rows[i].name));
-			table_add(&t, str_printable(rows[i].image));
-			table_add(&t, xstrdup(sandbox_status_name(rows[i].status)));
-			table_add(&t, xstrdup(when));
-		}
-	}
-	if (!a->quiet && !json && t.cells.n == t.columns)
-		fputs("No sandboxes found.\n", stderr);
-	table_print(&t);
-	if (json)
-		print_json(json);
-}
-
-int cmd_ls(struct cli *cli, void *args, struct operands *ops, struct err *e)
-{
-	const struct ls_args *a = args;
-	const struct sandbox_query q = {
-		.labels = &a->labels, .running = a->running, .with_labels = a->format != NULL};
-	struct sandbox_row *rows;
-	size_t n;
-
-	if (check_format(a->format, e) < 0 || cli_open(cli, e) < 0 ||
-	    sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)
-		return -1;
-	list_rows(a, rows, n);
-	sandbox_rows_free(rows, n);
-	return 0;
 }

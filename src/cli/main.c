@@ -177,6 +177,15 @@ const struct command commands[] = {
 		COMMAND(ls),
 	},
 	{
+		.name = "ps",
+		.aliases = "status",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] [NAME]",
+		.summary = "Show what runs, with what resources",
+		COMMAND(ps),
+		.max_args = 1,
+	},
+	{
 		.name = "inspect",
 		.group = "Sandboxes",
 		.usage = "[OPTIONS] <NAME>",
