@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* msb create, start, stop, rm: the life of a sandbox between commands. */
+/* msb create, start, stop, restart, rm: the life of a sandbox between commands. */
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
@@ -159,11 +159,20 @@ static const struct opt start_opts[] = {
 const struct opt *const start_options[] = {start_opts, NULL};
 const size_t start_args_size = sizeof(struct start_args);
 
+/* Starts one whose lock is held, lets go of the lock, and waits until the sandbox is up. */
+static int start_locked(struct cli *cli, const struct sandbox_row *row, int *lock, struct err *e)
+{
+	struct launch launch = {.fd = -1};
+	int r = sandbox_start(cli, row, *lock, false, NULL, NULL, &launch, e);
+
+	close_fd(lock);
+	return r < 0 ? -1 : wait_detached(cli, row, &launch, e);
+}
+
 static int start_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
 {
 	const struct start_args *a = args;
 	uint64_t started = clock_mono_ns();
-	struct launch launch = {.fd = -1};
 	_cleanup_close_ int lock = -1;
 
 	if (row->status == SANDBOX_RUNNING)
@@ -171,10 +180,7 @@ static int start_one(struct cli *cli, const struct sandbox_row *row, void *args,
 			       "sandbox still running: cannot start sandbox '%s': already running",
 			       row->name);
 	lock = sandboxes_lock(&cli->home, row, e);
-	if (lock < 0 || sandbox_start(cli, row, lock, false, NULL, NULL, &launch, e) < 0)
-		return -1;
-	close_fd(&lock);
-	if (wait_detached(cli, row, &launch, e) < 0)
+	if (lock < 0 || start_locked(cli, row, &lock, e) < 0)
 		return -1;
 	print_success(a->quiet, "Started", row->name, clock_mono_ns() - started);
 	return 0;
@@ -195,6 +201,7 @@ struct stop_args {
 	bool force;
 	bool quiet;
 	char *timeout;
+	uint64_t grace_ms; /* what these come to; 0: none */
 };
 
 static const struct opt stop_opts[] = {
@@ -209,22 +216,35 @@ static const struct opt stop_opts[] = {
 const struct opt *const stop_options[] = {stop_opts, NULL};
 const size_t stop_args_size = sizeof(struct stop_args);
 
-#define STOP_TIMEOUT_MS 10000
+#define STOP_TIMEOUT 10 /* seconds */
 
-/* Stops a running sandbox and returns when it is down and recorded as such. */
-static int stop_running(struct cli *cli, const struct sandbox_row *row, bool force,
-			uint64_t timeout_ms, struct err *e)
+/*
+ * Asks the monitor for the end of a running sandbox, killed after `grace_ms`, and waits for its
+ * answer. 0 or -1.
+ */
+static int request_stop(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
+			struct err *e)
 {
-	json_t *request = json_pack("{s:s, s:b, s:I}", "op", "stop", "force", force, "timeout_ms",
-				    (json_int_t)timeout_ms);
+	json_t *request = json_pack("{s:s, s:b, s:I}", "op", "stop", "force", grace_ms == 0,
+				    "timeout_ms", (json_int_t)grace_ms);
 	_cleanup_close_ int fd = control_connect(&cli->home, row, e);
 	json_t *answer = fd >= 0 ? control_call(fd, request, e) : NULL;
-	struct sandbox_row now;
 
 	json_decref(request);
 	if (!answer && e->code != ERR_STATE) /* it may have ended by itself meanwhile */
 		return -1;
 	json_decref(answer);
+	return 0;
+}
+
+/* Stops a running sandbox and returns when it is down and recorded as such. */
+static int stop_running(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
+			struct err *e)
+{
+	struct sandbox_row now;
+
+	if (request_stop(cli, row, grace_ms, e) < 0)
+		return -1;
 	/* The monitor answers just before it gives up its lock: wait for that, then note it. */
 	if (sandboxes_wait_unlocked(&cli->home, row, e) < 0)
 		return -1;
@@ -238,28 +258,81 @@ static int stop_running(struct cli *cli, const struct sandbox_row *row, bool for
 static int stop_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
 {
 	const struct stop_args *a = args;
-	uint64_t started = clock_mono_ns(), seconds = STOP_TIMEOUT_MS / 1000;
+	uint64_t started = clock_mono_ns();
 
-	if (a->timeout)
-		parse_u64(a->timeout, 86400, &seconds);
-	if (row->status == SANDBOX_RUNNING &&
-	    stop_running(cli, row, a->force || seconds == 0, seconds * 1000, e) < 0)
+	if (row->status == SANDBOX_RUNNING && stop_running(cli, row, a->grace_ms, e) < 0)
 		return -1;
 	print_success(a->quiet, "Stopped", row->name, clock_mono_ns() - started);
 	return 0;
 }
 
-int cmd_stop(struct cli *cli, void *args, struct operands *ops, struct err *e)
+static int for_each_to_stop(struct cli *cli, const struct operands *ops, struct stop_args *a,
+			    sandbox_fn *fn, struct err *e)
 {
-	const struct stop_args *a = args;
 	const struct choice c = {&ops->args, &a->labels, a->quiet};
-	uint64_t seconds;
+	uint64_t seconds = STOP_TIMEOUT;
 
 	if (a->timeout && parse_u64(a->timeout, 86400, &seconds) < 0)
 		return err_set(e, ERR_USAGE,
 			       "invalid value '%s' for '--timeout <SECONDS>': expected 0 to 86400",
 			       a->timeout);
-	return for_each(cli, &c, args, stop_one, e);
+	a->grace_ms = a->force ? 0 : seconds * 1000;
+	return for_each(cli, &c, a, fn, e);
+}
+
+int cmd_stop(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	return for_each_to_stop(cli, ops, args, stop_one, e);
+}
+
+/* --- restart ------------------------------------------------------------------------------- */
+
+const struct opt *const restart_options[] = {stop_opts, NULL};
+const size_t restart_args_size = sizeof(struct stop_args);
+
+/* Ends it and takes over its lock, so that nobody comes in between. The lock, or -1. */
+static int stop_and_lock(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
+			 struct err *e)
+{
+	struct sandbox_row now;
+	int lock;
+
+	if (row->status != SANDBOX_RUNNING)
+		return sandboxes_lock(&cli->home, row, e);
+	if (request_stop(cli, row, grace_ms, e) < 0)
+		return -1;
+	lock = sandboxes_lock_wait(&cli->home, row, e);
+	/* Whoever had it before may have removed the sandbox. */
+	if (lock >= 0 && sandboxes_get(&cli->db, &cli->home, row->name, &now, e) < 0) {
+		close_fd(&lock);
+		return -1;
+	}
+	if (lock >= 0)
+		sandbox_row_release(&now);
+	return lock;
+}
+
+static int restart_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
+{
+	const struct stop_args *a = args;
+	uint64_t started = clock_mono_ns();
+	_cleanup_close_ int lock = -1;
+
+	if (row->ephemeral)
+		return err_set(e, ERR_STATE,
+			       "cannot restart sandbox '%s': it has no name of its own and is "
+			       "deleted when it stops",
+			       row->name);
+	lock = stop_and_lock(cli, row, a->grace_ms, e);
+	if (lock < 0 || start_locked(cli, row, &lock, e) < 0)
+		return -1;
+	print_success(a->quiet, "Restarted", row->name, clock_mono_ns() - started);
+	return 0;
+}
+
+int cmd_restart(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	return for_each_to_stop(cli, ops, args, restart_one, e);
 }
 
 /* --- rm ------------------------------------------------------------------------------------ */
@@ -290,7 +363,7 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 			err_set(e, ERR_BUSY, "sandbox still running: %s", row->name);
 			return err_hint(e, "stop it first, or use --force");
 		}
-		if (stop_running(cli, row, true, 0, e) < 0)
+		if (stop_running(cli, row, 0, e) < 0)
 			return -1;
 	}
 	/* Stopping an ephemeral one has deleted it already; deleting twice does no harm. */

@@ -160,6 +160,14 @@ const struct command commands[] = {
 		.max_args = SIZE_MAX,
 	},
 	{
+		.name = "restart",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] [NAME]...",
+		.summary = "Stop sandboxes if they run, and start them",
+		COMMAND(restart),
+		.max_args = SIZE_MAX,
+	},
+	{
 		.name = "rm",
 		.aliases = "remove",
 		.group = "Sandboxes",

@@ -79,8 +79,11 @@ char *sandbox_run_dir(const struct home *h, int64_t id)
 
 /* --- locks --------------------------------------------------------------------------------- */
 
-/* Opens and locks run/ID/lock. A descriptor, -EWOULDBLOCK when it is held, or -errno. */
-static int lock_run_dir(const struct home *h, int64_t id, bool create)
+/*
+ * Opens and locks run/ID/lock. A descriptor, -EWOULDBLOCK when it is held and not to be waited
+ * for, or -errno.
+ */
+static int lock_run_dir(const struct home *h, int64_t id, bool create, bool wait)
 {
 	_cleanup_free_ char *dir = sandbox_run_dir(h, id);
 	_cleanup_free_ char *path = xasprintf("%s/lock", dir);
@@ -96,8 +99,9 @@ static int lock_run_dir(const struct home *h, int64_t id, bool create)
 			continue; /* somebody else just deleted the directory */
 		if (fd < 0)
 			return -errno;
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-			return -errno;
+		while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0)
+			if (!wait || errno != EINTR)
+				return -errno;
 		/* Whoever held it before may have deleted the file with the sandbox. */
 		if (stat(path, &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
 		    by_path.st_ino == by_fd.st_ino)
@@ -109,13 +113,20 @@ static int lock_run_dir(const struct home *h, int64_t id, bool create)
 
 int sandboxes_lock(const struct home *h, const struct sandbox_row *row, struct err *e)
 {
-	int fd = lock_run_dir(h, row->id, true);
+	int fd = lock_run_dir(h, row->id, true, false);
 
 	if (fd == -EWOULDBLOCK)
 		return err_set(e, ERR_BUSY, "sandbox still running: %s", row->name);
 	if (fd < 0)
 		return err_sys(e, -fd, "cannot lock sandbox '%s'", row->name);
 	return fd;
+}
+
+int sandboxes_lock_wait(const struct home *h, const struct sandbox_row *row, struct err *e)
+{
+	int fd = lock_run_dir(h, row->id, true, true);
+
+	return fd < 0 ? err_sys(e, -fd, "cannot lock sandbox '%s'", row->name) : fd;
 }
 
 int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row, struct err *e)
@@ -236,7 +247,7 @@ int sandboxes_create(struct db *db, const struct home *h, const char *name, cons
 	if (r < 0)
 		goto fail;
 	/* The row becomes visible only now that the lock proves it alive. */
-	lock = lock_run_dir(h, id, true);
+	lock = lock_run_dir(h, id, true, false);
 	if (lock < 0) {
 		err_sys(e, -lock, "cannot make the run directory of sandbox '%s'", own_name);
 		goto fail;
@@ -344,11 +355,11 @@ static int repair_row(struct db *db, const struct home *h, struct sandbox_row *r
 
 	if (row->status != SANDBOX_RUNNING)
 		return 1;
-	lock = lock_run_dir(h, row->id, false);
+	lock = lock_run_dir(h, row->id, false, false);
 	if (lock == -EWOULDBLOCK)
 		return 1;
 	if (lock == -ENOENT)
-		lock = lock_run_dir(h, row->id, true);
+		lock = lock_run_dir(h, row->id, true, false);
 	if (lock < 0)
 		return lock == -EWOULDBLOCK ? 1 : err_sys(e, -lock, "cannot lock '%s'", row->name);
 	if (row->ephemeral)

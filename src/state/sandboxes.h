@@ -90,6 +90,12 @@ void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_r
  */
 int sandboxes_lock(const struct home *h, const struct sandbox_row *row, struct err *e);
 
+/*
+ * The same for one that is about to end: waits until it has, and takes the lock before anybody
+ * else notes the end. -1 on an error.
+ */
+int sandboxes_lock_wait(const struct home *h, const struct sandbox_row *row, struct err *e);
+
 /* Waits until nobody holds the run lock any more. 0 or -1. */
 int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row, struct err *e);
 

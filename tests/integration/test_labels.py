@@ -1,5 +1,6 @@
 """Labels: given when a sandbox is made, and by which commands choose sandboxes."""
 import json
+import re
 
 import pytest
 
@@ -20,6 +21,13 @@ def names(msb, *conditions):
     return msb("ls", "-q", *(arg for c in conditions for arg in ("--label", c))).text().split()
 
 
+def done(msb, *args):
+    """What msb says it has done, to which sandboxes."""
+    r = msb(*args)
+    assert r.ok() == b""
+    return re.findall(r"^   ✓ (\w+) +(\S+)", r.err.decode(), re.M)
+
+
 def test_life_by_labels(msb, box, pair):
     assert names(msb, "app=shop") == names(msb, "app") == pair
     assert names(msb, "app=shop", "tier=back") == pair[1:]
@@ -28,20 +36,16 @@ def test_life_by_labels(msb, box, pair):
     assert [s["labels"] for s in listed] == [{"app": "shop", "tier": "front"},
                                              {"app": "shop", "tier": "back"}]
 
-    r = msb("start", "--label", "tier=back", "--label", "app")
-    assert r.ok() == b"" and r.err.decode().split() == ["✓", "Started", pair[1]], r
-    assert names(msb, "app=shop") == pair
+    assert done(msb, "start", "--label", "tier=back", "--label", "app") == [("Started", pair[1])]
     # Those that are named come first, then the others; none twice.
-    r = msb("stop", pair[1], "--label", "app=shop")
-    assert r.ok() == b"" and r.err.decode().split() == ["✓", "Stopped", pair[1],
-                                                        "✓", "Stopped", pair[0]], r
-    r = msb("rm", "--label", "tier=front", "--label", "app=shop")
-    assert r.ok() == b"" and r.err.decode().split() == ["✓", "Removed", pair[0]], r
+    assert done(msb, "stop", pair[1], "--label", "app=shop") == [("Stopped", pair[1]),
+                                                                 ("Stopped", pair[0])]
+    assert done(msb, "rm", "--label", "tier=front", "--label", "app") == [("Removed", pair[0])]
     assert names(msb, "app") == pair[1:]
     assert msb.sandboxes()[box] == "Running"
 
 
-@pytest.mark.parametrize("command", ["start", "stop", "rm"])
+@pytest.mark.parametrize("command", ["start", "stop", "restart", "rm"])
 def test_no_match(msb, box, command):
     r = msb(command, "--label", "app=nothing")
     assert r.ok() == b"" and b"No sandboxes with these labels" in r.err

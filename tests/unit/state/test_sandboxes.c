@@ -497,6 +497,26 @@ static void test_wait_unlocked(void **state)
 	sandbox_row_release(&row);
 }
 
+static void test_lock_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct holder h = start(f, "box");
+	struct sandbox_row row;
+	int lock;
+
+	assert_ok(get(f, "box", &row), &f->e);
+	close(h.gate); /* the owner goes, sooner or later */
+	lock = sandboxes_lock_wait(&f->home, &row, &f->e);
+	assert_true(lock >= 0);
+	assert_int_equal(child_status(h.pid), 0);
+	assert_err(sandboxes_lock(&f->home, &row, &f->e), &f->e, ERR_BUSY);
+	/* Nobody notes the end any more: the lock shows it alive. */
+	assert_status(f, "box", SANDBOX_RUNNING, NULL);
+	close(lock);
+	assert_status(f, "box", SANDBOX_CRASHED, NULL);
+	sandbox_row_release(&row);
+}
+
 static void test_damaged_row(void **state)
 {
 	const struct sandbox_query whole = {.with_config = true};
@@ -534,6 +554,7 @@ int main(void)
 		home_test(test_concurrent_repair),
 		home_test(test_delete),
 		home_test(test_wait_unlocked),
+		home_test(test_lock_wait),
 		home_test(test_damaged_row),
 	};
 
