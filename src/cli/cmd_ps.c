@@ -202,7 +202,7 @@ int cmd_ps(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	const struct sandbox_query q = {.labels = &a->labels,
 					.running = !a->all,
 					.by_name = true,
-					.with_config = !a->quiet,
+					.config = a->quiet ? CONFIG_NOTHING : CONFIG_SETTINGS,
 					.with_labels = a->format != NULL};
 	struct sandbox_row *rows;
 	size_t n;

@@ -79,6 +79,7 @@ static const char *const migrations[] = {
 	"  value TEXT NOT NULL,"
 	"  PRIMARY KEY (sandbox, key)) WITHOUT ROWID;"
 	"CREATE INDEX sandbox_labels_by_key ON sandbox_labels (key, value);"
+	"CREATE INDEX sandboxes_by_status ON sandboxes (status);" /* of many, few run */
 	"CREATE TRIGGER sandbox_labels_go AFTER DELETE ON sandboxes BEGIN"
 	"  DELETE FROM sandbox_labels WHERE sandbox = old.id; END;",
 };

@@ -147,6 +147,13 @@ int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row,
 /* Configurations are long, and lists need none: what is not asked for is not read. */
 static sqlite3_stmt *prepare_query(struct db *db, const struct sandbox_query *q, struct err *e)
 {
+	/* What is no JSON is passed on, to be found out by who parses it. */
+	static const char *const configs[] = {
+		[CONFIG_NOTHING] = "NULL",
+		[CONFIG_SETTINGS] = "CASE WHEN json_valid(config) "
+				    "THEN json_remove(config, '$.image') ELSE config END",
+		[CONFIG_WHOLE] = "config",
+	};
 	static const char labels[] =
 		"(SELECT json_group_object(key, value) FROM (SELECT key, value "
 		"FROM sandbox_labels WHERE sandbox = sandboxes.id ORDER BY key))";
@@ -154,7 +161,7 @@ static sqlite3_stmt *prepare_query(struct db *db, const struct sandbox_query *q,
 	_cleanup_free_ char *sql = xasprintf(
 		"SELECT id, name, image, ephemeral, status, reason, created_at, updated_at, "
 		"%s, %s FROM sandboxes WHERE 1%s%s%s ORDER BY %s",
-		q->with_config ? "config" : "NULL", q->with_labels ? labels : "NULL",
+		configs[q->config], q->with_labels ? labels : "NULL",
 		q->name ? " AND name = ?" : "", condition,
 		q->running ? " AND status = 'Running'" : "", q->by_name ? "name" : "id");
 	sqlite3_stmt *st = db_prepare(db, e, sql, q->name ? "s" : "", q->name);
@@ -376,7 +383,7 @@ static int repair_row(struct db *db, const struct home *h, struct sandbox_row *r
 int sandboxes_get(struct db *db, const struct home *h, const char *name, struct sandbox_row *ret,
 		  struct err *e)
 {
-	const struct sandbox_query q = {.name = name, .with_config = true, .with_labels = true};
+	const struct sandbox_query q = {.name = name, .config = CONFIG_WHOLE, .with_labels = true};
 	_cleanup_stmt_ sqlite3_stmt *st = prepare_query(db, &q, e);
 	int r = st ? db_step(db, st, e) : -1;
 

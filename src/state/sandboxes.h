@@ -55,13 +55,21 @@ int sandboxes_create(struct db *db, const struct home *h, const char *name, cons
 		     bool ephemeral, json_t *config, const struct strv *labels,
 		     struct sandbox_row *ret, int *ret_lock, struct err *e);
 
+/* How much of a configuration to read. */
+enum config_part {
+	CONFIG_NOTHING,
+	CONFIG_SETTINGS, /* all but the record of the image, which is most of it */
+	CONFIG_WHOLE,
+};
+
 /* Which sandboxes to read and what of them. A zeroed one: all, without the two JSON objects. */
 struct sandbox_query {
 	const char *name;          /* only this one */
 	const struct strv *labels; /* only those for which all of these conditions hold */
 	bool running;              /* only those that, by their rows, ran when last looked at */
 	bool by_name;              /* in order of names, not of creation */
-	bool with_config, with_labels;
+	enum config_part config;
+	bool with_labels;
 };
 
 /* Reads one whole, repaired. 0, or -1 with ERR_NOT_FOUND or another error. */

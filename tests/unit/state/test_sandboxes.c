@@ -397,6 +397,42 @@ static void test_list(void **state)
 }
 
 /* Listing removes what belongs to no row, and nothing else. */
+/* Lists read no more than is asked for. */
+static void test_list_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox_query q = {.by_name = true};
+	struct sandbox_row *rows;
+	size_t n;
+
+	create_and_forget(f, "z", false);
+	create_and_forget(f, "a", false);
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 2);
+	assert_string_equal(rows[0].name, "a");
+	assert_null(rows[0].config);
+	assert_null(rows[0].labels);
+	sandbox_rows_free(rows, n);
+
+	q = (struct sandbox_query){.name = "a", .config = CONFIG_SETTINGS, .with_labels = true};
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 1);
+	assert_null(json_object_get(rows[0].config, "image"));
+	assert_int_equal(json_integer_value(json_object_get(rows[0].config, "cpus")), 2);
+	assert_true(json_is_object(rows[0].labels));
+	sandbox_rows_free(rows, n);
+
+	q = (struct sandbox_query){.config = CONFIG_WHOLE, .running = true};
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 0);
+	sandbox_rows_free(rows, n);
+	q.running = false;
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 2);
+	assert_true(json_is_null(json_object_get(rows[0].config, "image")));
+	sandbox_rows_free(rows, n);
+}
+
 static void test_list_sweeps_strays(void **state)
 {
 	struct fixture *f = *state;
@@ -519,7 +555,8 @@ static void test_lock_wait(void **state)
 
 static void test_damaged_row(void **state)
 {
-	const struct sandbox_query whole = {.with_config = true};
+	const struct sandbox_query whole = {.config = CONFIG_WHOLE};
+	const struct sandbox_query settings = {.config = CONFIG_SETTINGS};
 	struct fixture *f = *state;
 	struct sandbox_row row, *rows;
 	size_t n;
@@ -530,6 +567,8 @@ static void test_damaged_row(void **state)
 		  &f->e);
 	assert_err(get(f, "box", &row), &f->e, ERR_CORRUPT);
 	assert_err(sandboxes_list(&f->db, &f->home, &whole, &rows, &n, &f->e), &f->e, ERR_CORRUPT);
+	assert_err(sandboxes_list(&f->db, &f->home, &settings, &rows, &n, &f->e), &f->e,
+		   ERR_CORRUPT);
 	assert_int_equal(count(f), 2); /* which needs no configuration */
 	assert_status(f, "good", SANDBOX_CREATED, NULL);
 }
@@ -550,6 +589,7 @@ int main(void)
 		home_test(test_repair_without_run_directory),
 		home_test(test_ephemeral_goes_away),
 		home_test(test_list),
+		home_test(test_list_parts),
 		home_test(test_list_sweeps_strays),
 		home_test(test_concurrent_repair),
 		home_test(test_delete),
