@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import harness
 from conftest import KEPT
 
 
@@ -64,6 +65,14 @@ def test_running(msb, box):
     assert (j["status"], j["last_end"], j["labels"]) == ("Running", None, {})
     text = msb("inspect", box).text()
     assert "Running" in text and "Ended:" not in text and "Labels" not in text
+
+
+def test_end_of_a_workload(msb, name):
+    """A command in the background has nobody else to tell its exit status."""
+    msb("run", "-d", "--name", name, "-m", "128M", "busybox", "--", "sh", "-c", "exit 3").ok()
+    harness.wait_for(lambda: msb.sandboxes()[name] != "Running", "the end of the command")
+    assert inspect(msb, name)["last_end"]["exit_code"] == 3
+    assert re.search(r"^Exit code: +3$", msb("inspect", name).text(), re.M)
 
 
 def test_end_of_an_earlier_run(msb, name):
