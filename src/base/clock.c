@@ -82,7 +82,7 @@ int rfc3339_parse(const char *s, uint64_t *ret)
 {
 	unsigned year, month, day, hour, minute, second, oh = 0, om = 0;
 	uint64_t ns = 0, unit = NSEC_PER_SEC / 10;
-	int64_t t, sign = 0;
+	int64_t t, sign = 0, minutes;
 
 	if (!read_digits(&s, NULL, 4, 1970, 2500, &year) ||
 	    !read_digits(&s, "-", 2, 1, 12, &month) ||
@@ -103,8 +103,8 @@ int rfc3339_parse(const char *s, uint64_t *ret)
 		if (!read_digits(&s, "+-", 2, 0, 23, &oh) || !read_digits(&s, ":", 2, 0, 59, &om))
 			return -EINVAL;
 	}
-	t = days_since_1970(year, month, day) * 86400 + hour * 3600 + minute * 60 + second +
-	    sign * (int64_t)(oh * 3600 + om * 60);
+	minutes = (int64_t)(hour * 60 + minute) + sign * (int64_t)(oh * 60 + om);
+	t = days_since_1970(year, month, day) * 86400 + minutes * 60 + second;
 	if (*s || t < 0)
 		return -EINVAL;
 	*ret = (uint64_t)t * NSEC_PER_SEC + ns;

@@ -198,11 +198,11 @@ static int show(struct cli *cli, const struct logs_args *a, const struct log_fil
 	_cleanup_close_ int monitor = a->follow ? connect_monitor(cli, row) : -1;
 	_cleanup_close_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct log_reader *reader = NULL;
-	int r;
+	int r = dirfd < 0 ? errno : 0;
 
 	print_boot_error(row, v->json);
 	if (dirfd < 0)
-		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open '%s'", dir);
+		return r == ENOENT ? 0 : err_sys(e, r, "cannot open '%s'", dir);
 	r = log_reader_open(dirfd, f, &reader);
 	if (r == 0 && tail)
 		r = log_reader_tail(reader, *tail);
@@ -221,7 +221,7 @@ int cmd_logs(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	const struct logs_args *a = args;
 	struct log_filter filter = {.until = UINT64_MAX};
 	struct sandbox_row row;
-	struct log_view view;
+	struct log_view view = {0};
 	uint64_t tail = 0;
 	regex_t re;
 	int r = -1;

@@ -90,7 +90,7 @@ static void test_times(void **state)
 
 /* --- printing ------------------------------------------------------------------------------ */
 
-#define SECOND(n) (1769860800 + (n)) * NSEC_PER_SEC
+#define SECOND(n) ((1769860800 + (n)) * NSEC_PER_SEC)
 #define TIME(n)   "2026-01-31T12:00:0" #n ".000000000+00:00 "
 
 struct piece {

@@ -361,7 +361,7 @@ static void write_entries(struct logfile *l, uint64_t first, uint64_t n)
 		logfile_entry(l, LOG_STDOUT, first + i, data, sizeof(data));
 }
 
-#define PER_FILE 159
+#define PER_FILE ((uint64_t)159)
 
 /* Reads what is there; every entry has the number after the last one, or a higher one. */
 static uint64_t read_entries(struct fixture *f, uint64_t after, bool gaps)
