@@ -7,10 +7,11 @@
 typedef int command_fn(struct cli *cli, void *args, struct operands *ops, struct err *e);
 
 command_fn cmd_run, cmd_exec, cmd_create, cmd_start, cmd_stop, cmd_rm, cmd_ls, cmd_logs;
-command_fn cmd_pull, cmd_load, cmd_image_ls, cmd_image_inspect, cmd_image_rm;
+command_fn cmd_doctor, cmd_pull, cmd_load, cmd_image_ls, cmd_image_inspect, cmd_image_rm;
 command_fn cmd_registry_login, cmd_registry_logout, cmd_registry_ls;
 command_fn cmd_image_prune, cmd_image_save;
 
+extern const struct opt *const doctor_options[];
 extern const struct opt *const run_options[], *const create_options[], *const exec_options[];
 extern const struct opt *const start_options[], *const stop_options[], *const rm_options[];
 extern const struct opt *const ls_options[], *const logs_options[], *const pull_options[];
@@ -20,6 +21,7 @@ extern const struct opt *const registry_login_options[], *const registry_logout_
 extern const struct opt *const registry_ls_options[];
 extern const struct opt *const image_prune_options[], *const image_save_options[];
 
+extern const size_t doctor_args_size;
 extern const size_t run_args_size, create_args_size, exec_args_size, start_args_size;
 extern const size_t stop_args_size, rm_args_size, ls_args_size, logs_args_size;
 extern const size_t pull_args_size, load_args_size, image_ls_args_size;

@@ -11,8 +11,7 @@
 
 #define QEMU_NAME "qemu-system-x86_64"
 
-/* An owned path, or NULL. MSB_QEMU names an emulator outside PATH. */
-static char *find_qemu(void)
+char *machine_find_qemu(void)
 {
 	const char *path = secure_getenv("MSB_QEMU");
 
@@ -37,7 +36,7 @@ int machine_choose(const char *wanted, bool quiet, enum machine_kind *ret, char 
 		return err_hint(e, "--machine qemu runs the sandbox under software emulation");
 	}
 	if (!kvm) {
-		qemu = find_qemu();
+		qemu = machine_find_qemu();
 		if (!qemu) {
 			err_set(e, ERR_UNSUPPORTED,
 				"cannot run a sandbox: " QEMU_NAME " is not installed%s%s",

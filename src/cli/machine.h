@@ -4,6 +4,9 @@
 
 #include "sandbox/spec.h"
 
+/* The emulator, an owned path, or NULL. MSB_QEMU names one outside PATH. */
+char *machine_find_qemu(void);
+
 /*
  * Resolves "auto", "kvm" or "qemu" (NULL: auto) to a machine that can run here, and finds the
  * emulator for qemu (owned path in `ret_qemu`, else NULL). On a terminal it says in one line when

@@ -235,6 +235,13 @@ const struct command commands[] = {
 		.subcommands = image_commands,
 	},
 	{
+		.name = "doctor",
+		.group = "Installation",
+		.usage = "[OPTIONS]",
+		.summary = "Check whether sandboxes can run here",
+		COMMAND(doctor),
+	},
+	{
 		.name = "registries",
 		.aliases = "regs",
 		.usage = "[OPTIONS]",
@@ -287,6 +294,7 @@ static void print_overview(void)
 	     "\n\nRuns untrusted code in microVMs.\n\nUsage: msb <COMMAND>");
 	print_group("Sandboxes");
 	print_group("Images");
+	print_group("Installation");
 	puts("\nOptions:\n"
 	     "  -V, --version  Print the version\n"
 	     "  -h, --help     Print help\n\n"
