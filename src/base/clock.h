@@ -16,5 +16,11 @@ uint64_t clock_real_ns(void);
 #define RFC3339_LEN 40
 /* "2026-01-31T12:00:00.123456789+00:00", UTC, always nine digits of fraction. */
 void rfc3339_format(uint64_t real_ns, char out[RFC3339_LEN]);
+/*
+ * Reads such a time as RFC 3339 allows it: any number of digits of fraction (those after the ninth
+ * are dropped), `Z` or an offset, `T` or a space in the middle, years from 1970 to 2500. The whole
+ * string; 0 or -EINVAL.
+ */
+int rfc3339_parse(const char *s, uint64_t *ret);
 /* "2026-01-31 13:00:00" in the local time zone, for tables. */
 void local_time_format(uint64_t real_ns, char out[RFC3339_LEN]);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* msb logs: what the commands of a sandbox printed, from its log files. */
+/* msb logs: what the commands of a sandbox printed, and what the system said, from its logs. */
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
-#include "base/io.h"
-#include "sandbox/logfile.h"
+#include "base/clock.h"
+#include "cli/log_follow.h"
+#include "sandbox/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,209 +13,238 @@
 #include <string.h>
 
 struct logs_args {
-	char *tail;
-	char *source;
-	bool timestamps;
-	bool json;
+	char *tail, *since, *until, *source, *grep, *format, *color;
+	bool follow, timestamps, json, no_color, show_id, color_sessions;
 };
 
 #define FIELD(name) offsetof(struct logs_args, name)
 
 static const struct opt opts[] = {
+	{"follow", 'f', NULL, NULL, FIELD(follow),
+	 "Print what comes, too, until the sandbox stops"},
 	{"tail", 0, "N", opt_string, FIELD(tail), "Only the last N entries"},
+	{"since", 0, "T", opt_string, FIELD(since),
+	 "Only from this time on: 2026-01-31T12:00:00Z, or 30s, 5m, 2h, 1d ago"},
+	{"until", 0, "T", opt_string, FIELD(until), "Only what is older"},
 	{"source", 0, "LIST", opt_string, FIELD(source),
-	 "Comma-separated: stdout, stderr, output, system, all [default: all but system]"},
-	{"timestamps", 0, NULL, NULL, FIELD(timestamps), "Start each entry with its time"},
+	 "Comma-separated: stdout, stderr, output (of terminals), system, kernel, runtime, all "
+	 "[default: stdout,stderr,output]"},
+	{"grep", 0, "RE", opt_string, FIELD(grep),
+	 "Only entries whose text matches an extended regular expression"},
+	{"timestamps", 0, NULL, NULL, FIELD(timestamps), "Start each line with its time"},
+	{"show-id", 0, NULL, NULL, FIELD(show_id), "Start each line with its session's number"},
+	{"color-sessions", 0, NULL, NULL, FIELD(color_sessions), "A colour for each session"},
+	{"color", 0, "WHEN", opt_string, FIELD(color),
+	 "auto, always or never: whether escape sequences are printed [default: auto]"},
+	{"no-color", 0, NULL, NULL, FIELD(no_color), "The same as --color never"},
 	{"json", 0, NULL, NULL, FIELD(json), "Print the entries as they are stored"},
+	{"format", 0, "FORMAT", opt_string, FIELD(format), "json: the same as --json"},
 	{0},
 };
 
 const struct opt *const logs_options[] = {opts, NULL};
 const size_t logs_args_size = sizeof(struct logs_args);
 
-/* One file is bounded by rotation. */
-#define FILE_MAX (LOGFILE_SIZE_MAX + 4 * MIB)
+/* --- values -------------------------------------------------------------------------------- */
 
-struct sources {
-	bool on[LOG_STREAM_COUNT];
-};
-
-static int parse_sources(const char *list, struct sources *ret, struct err *e)
+static bool add_source(const char *name, size_t len, struct log_filter *f)
 {
-	*ret = (struct sources){0};
-	if (!list) {
-		ret->on[LOG_STDOUT] = ret->on[LOG_STDERR] = ret->on[LOG_OUTPUT] = true;
-		return 0;
+	static const char *const further[] = {"all", "kernel", "runtime"};
+	bool on[LOG_SOURCE_COUNT] = {0}, known = false;
+	char word[16];
+
+	if (len >= sizeof(word))
+		return false;
+	memcpy(word, name, len);
+	word[len] = '\0';
+	for (unsigned s = 0; s < LOG_STREAM_COUNT; s++)
+		on[s] = strcmp(word, log_stream_name((enum log_stream)s)) == 0;
+	on[LOG_SOURCE_KERNEL] = on[LOG_SYSTEM] || strcmp(word, further[1]) == 0;
+	on[LOG_SOURCE_RUNTIME] = on[LOG_SYSTEM] || strcmp(word, further[2]) == 0;
+	for (unsigned s = 0; s < LOG_SOURCE_COUNT; s++) {
+		on[s] |= strcmp(word, further[0]) == 0;
+		f->sources[s] |= on[s];
+		known |= on[s];
 	}
-	while (*list) {
-		size_t len = strcspn(list, ",");
-		bool all = len == 3 && memcmp(list, "all", 3) == 0, known = all;
+	return known;
+}
 
-		for (unsigned s = 0; s < LOG_STREAM_COUNT; s++) {
-			const char *name = log_stream_name((enum log_stream)s);
+static int parse_sources(const char *list, struct log_filter *f, struct err *e)
+{
+	const char *p = list ? list : "stdout,stderr,output";
 
-			if (all || (strlen(name) == len && memcmp(name, list, len) == 0))
-				ret->on[s] = known = true;
-		}
-		if (!known)
+	for (;;) {
+		size_t len = strcspn(p, ",");
+
+		if (!add_source(p, len, f))
 			return err_set(e, ERR_USAGE,
 				       "invalid value '%s' for '--source <LIST>': expected stdout, "
-				       "stderr, output, system or all",
+				       "stderr, output, system, kernel, runtime or all",
 				       list);
-		list += len + (list[len] == ',');
-	}
-	return 0;
-}
-
-/* --- reading ------------------------------------------------------------------------------- */
-
-/* Calls `fn` for each line of the rotated files, oldest first. */
-static int for_each_line(const char *dir, int (*fn)(char *line, size_t len, void *ctx), void *ctx,
-			 struct err *e)
-{
-	for (int i = LOGFILE_KEEP; i >= 0; i--) {
-		_cleanup_free_ char *path =
-			i ? xasprintf("%s/exec.log.%d", dir, i) : xasprintf("%s/exec.log", dir);
-		_cleanup_free_ char *text = NULL;
-		char *line, *nl;
-		size_t len;
-		int r = read_file(AT_FDCWD, path, FILE_MAX, &text, &len);
-
-		if (r == -ENOENT)
-			continue;
-		if (r < 0)
-			return err_sys(e, -r, "cannot read '%s'", path);
-		/* A last line without its end is still being written. */
-		for (line = text; (nl = memchr(line, '\n', len - (size_t)(line - text)));
-		     line = nl + 1) {
-			*nl = '\0';
-			if (fn(line, (size_t)(nl - line), ctx) < 0)
-				return 0;
-		}
-	}
-	return 0;
-}
-
-struct reader {
-	const struct logs_args *args;
-	struct sources sources;
-	uint64_t skip; /* matching entries still to leave out */
-	uint64_t seen;
-};
-
-static json_t *parse_entry(const struct reader *r, const char *line, size_t len,
-			   enum log_stream *ret)
-{
-	json_t *j = json_loadb(line, len, 0, NULL);
-	const char *s = json_string_value(json_object_get(j, "s"));
-
-	for (unsigned i = 0; s && i < LOG_STREAM_COUNT; i++) {
-		if (r->sources.on[i] && strcmp(s, log_stream_name((enum log_stream)i)) == 0) {
-			*ret = (enum log_stream)i;
-			return j;
-		}
-	}
-	json_decref(j);
-	return NULL;
-}
-
-static int count_line(char *line, size_t len, void *ctx)
-{
-	struct reader *r = ctx;
-	enum log_stream s;
-	json_t *j = parse_entry(r, line, len, &s);
-
-	r->seen += j != NULL;
-	json_decref(j);
-	return 0;
-}
-
-static size_t base64_decode(const char *in, uint8_t *out)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint32_t bits = 0;
-	int have = 0;
-	size_t n = 0;
-
-	for (; *in; in++) {
-		const char *d = strchr(digits, *in);
-
-		if (!d)
-			break; /* padding */
-		bits = bits << 6 | (uint32_t)(d - digits);
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			out[n++] = (uint8_t)(bits >> have);
-		}
-	}
-	return n;
-}
-
-static void print_data(json_t *j)
-{
-	json_t *d = json_object_get(j, "d");
-	size_t n = json_string_length(d);
-
-	if (json_object_get(j, "e")) {
-		_cleanup_free_ uint8_t *raw = xmalloc(n);
-
-		n = base64_decode(json_string_value(d), raw);
-		fwrite(raw, 1, n, stdout);
-	} else if (n) {
-		fwrite(json_string_value(d), 1, n, stdout);
+		if (!p[len])
+			return 0;
+		p += len + 1;
 	}
 }
 
-static int print_line(char *line, size_t len, void *ctx)
+/* How many seconds "30s" and so on are. */
+static bool parse_ago(const char *s, uint64_t *ret)
 {
-	struct reader *r = ctx;
-	enum log_stream s;
-	json_t *j = parse_entry(r, line, len, &s);
-	json_t *t = json_object_get(j, "t");
+	static const char units[] = "smhd";
+	static const unsigned seconds[] = {1, 60, 3600, 86400};
+	size_t n = strspn(s, "0123456789");
+	const char *unit = s[n] ? strchr(units, s[n]) : NULL;
+	char digits[16];
 
-	if (!j)
+	if (!unit || s[n + 1] || n >= sizeof(digits))
+		return false;
+	memcpy(digits, s, n);
+	digits[n] = '\0';
+	if (parse_u64(digits, UINT32_MAX, ret) < 0)
+		return false;
+	*ret *= seconds[unit - units];
+	return true;
+}
+
+static int parse_time(const char *s, const char *option, uint64_t *ret, struct err *e)
+{
+	uint64_t now = clock_real_ns(), ago;
+
+	if (!s || rfc3339_parse(s, ret) == 0)
 		return 0;
-	if (r->skip) {
-		r->skip--;
-	} else if (r->args->json) {
-		puts(line);
-	} else {
-		if (r->args->timestamps)
-			printf("%s ", json_string_value(t));
-		print_data(j);
-		if (s == LOG_SYSTEM)
-			putchar('\n');
+	if (!parse_ago(s, &ago))
+		return err_set(e, ERR_USAGE,
+			       "invalid value '%s' for '--%s <T>': expected a time, such as "
+			       "2026-01-31T12:00:00Z, or how long ago, such as 30s, 5m, 2h or 1d",
+			       s, option);
+	*ret = ago < now / NSEC_PER_SEC ? now - ago * NSEC_PER_SEC : 0;
+	return 0;
+}
+
+static int parse_grep(const char *pattern, regex_t *re, struct err *e)
+{
+	char text[128];
+	int r = regcomp(re, pattern, REG_EXTENDED | REG_NEWLINE | REG_NOSUB);
+
+	if (r == 0)
+		return 0;
+	regerror(r, re, text, sizeof(text));
+	return err_set(e, ERR_USAGE, "invalid value '%s' for '--grep <RE>': %s", pattern, text);
+}
+
+static int choose_view(const struct logs_args *a, struct log_view *v, struct err *e)
+{
+	const char *when = a->no_color ? "never" : a->color ? a->color : "auto";
+	bool colour = strcmp(when, "always") == 0;
+
+	if (strcmp(when, "auto") == 0)
+		colour = isatty(STDOUT_FILENO) && !secure_getenv("NO_COLOR");
+	else if (!colour && strcmp(when, "never") != 0)
+		return err_set(e, ERR_USAGE,
+			       "invalid value '%s' for '--color <WHEN>': expected auto, always or "
+			       "never",
+			       when);
+	if (check_format(a->format, e) < 0)
+		return -1;
+	*v = (struct log_view){
+		.json = a->json || a->format,
+		.timestamps = a->timestamps,
+		.show_id = a->show_id,
+		.color_sessions = a->color_sessions && colour,
+		.strip = !colour,
+	};
+	return 0;
+}
+
+/* --- the command --------------------------------------------------------------------------- */
+
+/* Why the last start failed comes first, whatever the filters. */
+static void print_boot_error(const struct sandbox_row *row, bool json)
+{
+	_cleanup_free_ char *reason = row->reason ? str_printable(row->reason) : NULL;
+	char when[RFC3339_LEN];
+	json_t *j;
+
+	if (row->status != SANDBOX_FAILED || !reason)
+		return;
+	if (!json) {
+		fprintf(stderr,
+			"error: failed to start '%s'\n  → %s\n"
+			"  → `msb logs --source system %s` shows what the system said\n",
+			row->name, reason, row->name);
+		return;
 	}
+	rfc3339_format(row->updated_at, when);
+	j = json_pack("{s:s, s:s, s:s}", "t", when, "s", "boot-error", "d", reason);
+	json_dumpf(j, stdout, JSON_COMPACT);
+	putchar('\n');
 	json_decref(j);
-	return ferror(stdout) ? -1 : 0;
+}
+
+/* A connection that ends when the sandbox does; -1 if it does not run. */
+static int connect_monitor(struct cli *cli, const struct sandbox_row *row)
+{
+	struct err e;
+
+	return row->status == SANDBOX_RUNNING ? control_connect(&cli->home, row, &e) : -1;
+}
+
+static int show(struct cli *cli, const struct logs_args *a, const struct log_filter *f,
+		const uint64_t *tail, const struct sandbox_row *row, struct log_view *v,
+		struct err *e)
+{
+	_cleanup_free_ char *dir = home_path(&cli->home, "sandboxes/%s/logs", row->name);
+	/* Before anything is read: what is written after this is followed. */
+	_cleanup_close_ int monitor = a->follow ? connect_monitor(cli, row) : -1;
+	_cleanup_close_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct log_reader *reader = NULL;
+	int r = dirfd < 0 ? errno : 0;
+
+	print_boot_error(row, v->json);
+	if (dirfd < 0)
+		return r == ENOENT ? 0 : err_sys(e, r, "cannot open '%s'", dir);
+	r = log_reader_open(dirfd, f, &reader);
+	if (r == 0 && tail)
+		r = log_reader_tail(reader, *tail);
+	if (r < 0)
+		r = err_sys(e, -r, "cannot read the logs in '%s'", dir);
+	else if (monitor >= 0)
+		r = log_follow(reader, v, dir, monitor, f->until, e);
+	else
+		r = log_print(reader, v, true, e);
+	log_reader_free(reader);
+	return r;
 }
 
 int cmd_logs(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct logs_args *a = args;
-	struct reader r = {.args = a};
-	_cleanup_free_ char *dir = NULL;
+	struct log_filter filter = {.until = UINT64_MAX};
 	struct sandbox_row row;
+	struct log_view view = {0};
 	uint64_t tail = 0;
+	regex_t re;
+	int r = -1;
 
-	if (parse_sources(a->source, &r.sources, e) < 0)
+	if (parse_sources(a->source, &filter, e) < 0 ||
+	    parse_time(a->since, "since", &filter.since, e) < 0 ||
+	    parse_time(a->until, "until", &filter.until, e) < 0 || choose_view(a, &view, e) < 0)
 		return -1;
 	if (a->tail && parse_u64(a->tail, UINT32_MAX, &tail) < 0)
 		return err_set(e, ERR_USAGE,
 			       "invalid value '%s' for '--tail <N>': expected a number", a->tail);
-	if (cli_open(cli, e) < 0 ||
-	    sandboxes_get(&cli->db, &cli->home, ops->args.v[0], &row, e) < 0)
-		return -1;
-	dir = home_path(&cli->home, "sandboxes/%s/logs", row.name);
-	if (row.status == SANDBOX_FAILED && row.reason && !a->json)
-		fprintf(stderr, "error: the last start failed: %s\n", row.reason);
-	sandbox_row_release(&row);
-	if (a->tail) {
-		if (for_each_line(dir, count_line, &r, e) < 0)
+	if (a->grep) {
+		if (parse_grep(a->grep, &re, e) < 0)
 			return -1;
-		r.skip = r.seen > tail ? r.seen - tail : 0;
+		filter.grep = &re;
 	}
-	return for_each_line(dir, print_line, &r, e);
+	if (cli_open(cli, e) == 0 &&
+	    sandboxes_get(&cli->db, &cli->home, ops->args.v[0], &row, e) == 0) {
+		r = show(cli, a, &filter, a->tail ? &tail : NULL, &row, &view, e);
+		sandbox_row_release(&row);
+	}
+	log_view_release(&view);
+	if (a->grep)
+		regfree(&re);
+	return r;
 }

@@ -4,25 +4,42 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/process.h"
+#include "sandbox/logfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
+/*
+ * Opens what the monitor and its children write to as their standard error. It starts with the
+ * time, which those lines do not have, and is moved out of the way when it has grown too long.
+ */
+static int open_runtime_log(const struct launch_spec *spec, struct err *e)
+{
+	_cleanup_free_ char *path = xasprintf("%s/logs", spec->sandbox_dir);
+	_cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	static const char text[] = "the monitor is started\n";
+	struct logfile log;
+	int r = dir < 0 ? -errno : logfile_open(&log, dir, "runtime.log");
+
+	if (r < 0)
+		return err_sys(e, -r, "cannot open '%s/runtime.log'", path);
+	logfile_console(&log, text, sizeof(text) - 1);
+	return log.fd < 0 ? err_set(e, ERR_SYSTEM, "cannot make '%s/runtime.log'", path) : log.fd;
+}
+
 static int spawn_monitor(const struct launch_spec *spec, int launch_fd, int control_fd, int lock_fd,
 			 struct err *e)
 {
 	_cleanup_free_ char *program = program_relative_path("../lib/msb-monitor");
-	_cleanup_free_ char *log_path = xasprintf("%s/logs/runtime.log", spec->sandbox_dir);
-	_cleanup_close_ int log_fd = -1;
+	_cleanup_close_ int log_fd = open_runtime_log(spec, e);
 	struct spawn s = {.path = program, .in = -1, .new_session = true};
 	struct strv argv = {0};
 	pid_t pid;
 
-	log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (log_fd < 0)
-		return err_sys(e, errno, "cannot open '%s'", log_path);
+		return -1;
 	s.out = s.err = log_fd;
 	strv_add(&argv, "msb-monitor");
 	strv_take(&argv, xasprintf("--launch=%d", spawn_pass_fd(&s, launch_fd)));

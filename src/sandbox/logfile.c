@@ -15,10 +15,6 @@
 static const char *const stream_names[] = {"stdout", "stderr", "output", "system"};
 static_assert(ARRAY_SIZE(stream_names) == LOG_STREAM_COUNT, "every stream has a name");
 
-/* Worst case of an escaped byte is \u00xx. */
-#define ENTRY_DATA_MAX  ((size_t)64 << 10)
-#define ENTRY_FRAME_MAX ((size_t)256) /* what stands around the data: less than 150 bytes */
-
 const char *log_stream_name(enum log_stream s)
 {
 	return stream_names[s];
@@ -27,6 +23,7 @@ const char *log_stream_name(enum log_stream s)
 int logfile_open(struct logfile *l, int dirfd, const char *name)
 {
 	struct stat st;
+	char last = '\n';
 
 	*l = (struct logfile){.dirfd = dirfd};
 	snprintf(l->name, sizeof(l->name), "%s", name);
@@ -35,6 +32,13 @@ int logfile_open(struct logfile *l, int dirfd, const char *name)
 		return -errno;
 	if (fstat(l->fd, &st) == 0)
 		l->size = (uint64_t)st.st_size;
+	if (l->size) {
+		/* Of its own, since a process that gets l->fd has no business to read. */
+		_cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+
+		if (fd >= 0 && pread_full(fd, &last, 1, l->size - 1) == 1)
+			l->torn = last != '\n';
+	}
 	return 0;
 }
 
@@ -58,14 +62,48 @@ static void rotate(struct logfile *l)
 	close_fd(&l->fd);
 	l->fd = openat(l->dirfd, l->name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	l->size = 0;
+	l->torn = false;
 }
 
 void logfile_write(struct logfile *l, const void *data, size_t n)
 {
 	if (l->size + n > LOGFILE_SIZE_MAX && l->size > 0)
 		rotate(l);
-	if (l->fd >= 0 && write_full(l->fd, data, n) == 0)
+	if (l->fd < 0)
+		return;
+	if (l->torn && write_full(l->fd, "\n", 1) == 0) {
+		l->torn = false;
+		l->size++;
+	}
+	if (write_full(l->fd, data, n) == 0)
 		l->size += n;
+	else
+		l->torn = true; /* a part of it may be there */
+}
+
+void logfile_console(struct logfile *l, const char *data, size_t n)
+{
+	char out[4096], when[RFC3339_LEN];
+	size_t used = 0;
+
+	rfc3339_format(clock_real_ns(), when);
+	while (n) {
+		const char *nl = memchr(data, '\n', n);
+		size_t part = MIN(nl ? (size_t)(nl + 1 - data) : n, sizeof(out) - RFC3339_LEN - 1);
+
+		if (used + RFC3339_LEN + 1 + part > sizeof(out)) {
+			logfile_write(l, out, used);
+			used = 0;
+		}
+		if (!l->in_line)
+			used += (size_t)snprintf(out + used, sizeof(out) - used, "%s ", when);
+		memcpy(out + used, data, part);
+		used += part;
+		l->in_line = data[part - 1] != '\n';
+		data += part;
+		n -= part;
+	}
+	logfile_write(l, out, used);
 }
 
 /* --- exec.log entries ---------------------------------------------------------------------- */
@@ -162,32 +200,35 @@ static char *put_base64(char *out, const uint8_t *p, size_t n)
 	return out;
 }
 
-static void put_entry(struct logfile *l, char *line, enum log_stream s, uint64_t session,
-		      const uint8_t *data, size_t n)
+size_t logfile_format(char *line, uint64_t real_ns, enum log_stream s, const char *from,
+		      uint64_t session, const void *data, size_t n)
 {
-	char when[RFC3339_LEN], id[32] = "", *p = line;
+	char when[RFC3339_LEN], id[32] = "", origin[32] = "", *p = line;
 	bool text = is_utf8(data, n);
 
-	rfc3339_format(clock_real_ns(), when);
+	rfc3339_format(real_ns, when);
+	if (from)
+		snprintf(origin, sizeof(origin), ",\"from\":\"%s\"", from);
 	if (session)
 		snprintf(id, sizeof(id), ",\"id\":%llu", (unsigned long long)session);
-	p += snprintf(line, ENTRY_FRAME_MAX, "{\"t\":\"%s\",\"s\":\"%s\"%s%s,\"d\":\"", when,
-		      log_stream_name(s), id, text ? "" : ",\"e\":\"b64\"");
+	p += snprintf(line, LOGFILE_LINE_MAX(0), "{\"t\":\"%s\",\"s\":\"%s\"%s%s%s,\"d\":\"", when,
+		      log_stream_name(s), origin, id, text ? "" : ",\"e\":\"b64\"");
 	p = text ? put_escaped(p, data, n) : put_base64(p, data, n);
 	memcpy(p, "\"}\n", 3);
-	logfile_write(l, line, (size_t)(p + 3 - line));
+	return (size_t)(p + 3 - line);
 }
 
 void logfile_entry(struct logfile *l, enum log_stream s, uint64_t session, const void *data,
 		   size_t n)
 {
-	_cleanup_free_ char *line = malloc(6 * MIN(n, ENTRY_DATA_MAX) + ENTRY_FRAME_MAX);
+	_cleanup_free_ char *line = malloc(LOGFILE_LINE_MAX(MIN(n, LOGFILE_ENTRY_MAX)));
 	const uint8_t *p = data;
 
 	while (line && n) {
-		size_t chunk = MIN(n, ENTRY_DATA_MAX);
+		size_t chunk = MIN(n, LOGFILE_ENTRY_MAX);
 
-		put_entry(l, line, s, session, p, chunk);
+		logfile_write(l, line,
+			      logfile_format(line, clock_real_ns(), s, NULL, session, p, chunk));
 		p += chunk;
 		n -= chunk;
 	}

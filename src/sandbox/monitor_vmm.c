@@ -59,7 +59,7 @@ static bool read_console(struct monitor *m)
 	ssize_t n = read(m->vmm.console_fd, data, sizeof(data));
 
 	if (n > 0)
-		logfile_write(&m->kernel_log, data, (size_t)n);
+		logfile_console(&m->kernel_log, data, (size_t)n);
 	else if (n == 0)
 		loop_del(m->loop, &m->vmm.console_ev);
 	return n > 0;

@@ -30,6 +30,69 @@ static void test_rfc3339(void **state)
 	}
 }
 
+static void test_rfc3339_parse(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t ns;
+	} good[] = {
+		{"1970-01-01T00:00:00Z", 0},
+		{"1970-01-01T00:00:00.000000001+00:00", 1},
+		{"2000-02-29T00:00:00z", 951782400 * NSEC_PER_SEC},
+		{"2026-01-31T12:00:00.123456789+00:00", 1769860800 * NSEC_PER_SEC + 123456789},
+		{"2026-01-31t13:30:00+01:30", 1769860800 * NSEC_PER_SEC},
+		{"2026-01-31 04:00:00.5-08:00", 1769860800 * NSEC_PER_SEC + 500000000},
+		{"2026-01-31T12:00:00.1234567899999Z", 1769860800 * NSEC_PER_SEC + 123456789},
+		{"2016-12-31T23:59:60Z", 1483228800 * NSEC_PER_SEC},
+	};
+	static const char *const bad[] = {
+		"",
+		"2026",
+		"2026-01-31",
+		"2026-01-31T12:00:00",
+		"2026-01-31T12:00:00.Z",
+		"2026-02-29T12:00:00Z",
+		"2100-02-29T12:00:00Z",
+		"2026-13-01T12:00:00Z",
+		"2026-00-01T12:00:00Z",
+		"2026-01-00T12:00:00Z",
+		"2026-01-31T24:00:00Z",
+		"2026-01-31T12:60:00Z",
+		"2026-01-31T12:00:61Z",
+		"2026-01-31T12:00:00Z ",
+		" 2026-01-31T12:00:00Z",
+		"2026-01-31T12:00:00+1:00",
+		"2026-01-31T12:00:00+24:00",
+		"2026-1-31T12:00:00Z",
+		"1969-12-31T23:59:59Z",
+		"1970-01-01T00:00:00+00:01",
+		"9999-12-31T23:59:59Z",
+		"2026-01-31X12:00:00Z",
+		"2026-01-31T12:00:00+",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		uint64_t ns = 1;
+
+		assert_int_equal(rfc3339_parse(good[i].text, &ns), 0);
+		assert_true(ns == good[i].ns);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		uint64_t ns;
+
+		assert_int_equal(rfc3339_parse(bad[i], &ns), -EINVAL);
+	}
+	/* Each day of four centuries and a bit, there and back. */
+	for (uint64_t day = 0; day < 150000; day++) {
+		char text[RFC3339_LEN];
+		uint64_t ns;
+
+		rfc3339_format(day * 86400 * NSEC_PER_SEC, text);
+		assert_int_equal(rfc3339_parse(text, &ns), 0);
+		assert_true(ns == day * 86400 * NSEC_PER_SEC);
+	}
+}
+
 static void test_local(void **state)
 {
 	char out[RFC3339_LEN];
@@ -57,6 +120,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rfc3339),
+		cmocka_unit_test(test_rfc3339_parse),
 		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_clocks),
 	};

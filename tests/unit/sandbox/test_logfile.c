@@ -163,7 +163,7 @@ static void assert_kept(struct fixture *f, const void *data, size_t n, bool as_t
 	assert_int_equal(ftruncate(f->log.fd, 0), 0);
 	logfile_entry(&f->log, LOG_STDOUT, 1, data, n);
 	read_back(f, &b, &entries, &base64);
-	assert_int_equal(entries, (n + ENTRY_DATA_MAX - 1) / ENTRY_DATA_MAX);
+	assert_int_equal(entries, (n + LOGFILE_ENTRY_MAX - 1) / LOGFILE_ENTRY_MAX);
 	assert_int_equal(buf_len(&b), n);
 	if (n)
 		assert_memory_equal(buf_data(&b), data, n);
@@ -276,8 +276,8 @@ static void test_split(void **state)
 	_cleanup_free_ uint8_t *data = xmalloc(SIZE);
 
 	memset(data, 'x', SIZE);
-	assert_kept(f, data, ENTRY_DATA_MAX, true);
-	assert_kept(f, data, ENTRY_DATA_MAX + 1, true);
+	assert_kept(f, data, LOGFILE_ENTRY_MAX, true);
+	assert_kept(f, data, LOGFILE_ENTRY_MAX + 1, true);
 	assert_kept(f, data, SIZE, true);
 	memset(data, 1, SIZE); /* the longest escape */
 	assert_kept(f, data, SIZE, true);
@@ -285,8 +285,8 @@ static void test_split(void **state)
 	assert_kept(f, data, SIZE, false);
 	/* A character that the split tears apart is not lost. */
 	memset(data, 'x', SIZE);
-	data[ENTRY_DATA_MAX - 1] = 0xc3;
-	data[ENTRY_DATA_MAX] = 0xa4;
+	data[LOGFILE_ENTRY_MAX - 1] = 0xc3;
+	data[LOGFILE_ENTRY_MAX] = 0xa4;
 	assert_kept(f, data, SIZE, false);
 }
 
