@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands' entry points and option tables, for the command table in main.c. */
+/* The commands' entry points and option tables, for the command table in table.c. */
 #pragma once
 
 #include "cli/cli.h"
