@@ -41,4 +41,5 @@ void print_json(json_t *j);
 /* Checks the value of --format: NULL or "json". */
 int check_format(const char *format, struct err *e);
 
-extern const struct command commands[]; /* table.c; ends with a NULL name */
+/* msb itself, with all commands below it (table.c). */
+extern const struct command msb_command;

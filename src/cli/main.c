@@ -6,7 +6,9 @@
  * error into one message and an exit status: 2 for a wrong command line, 1 for anything else that
  * went wrong, and for run and exec that of the command.
  */
-#include "cli/commands.h"
+#include "cli/cli.h"
+#include "cli/help.h"
+#include "cli/suggest.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -17,37 +19,30 @@
 #include <string.h>
 #include <unistd.h>
 
-static void print_group(const char *group)
-{
-	printf("\n%s:\n", group);
-	for (const struct command *c = commands; c->name; c++)
-		if (str_eq(c->group, group))
-			printf("  %-10s %s\n", c->name, c->summary);
-}
-
-static void print_overview(void)
-{
-	puts("Microsandbox CLI v" MSB_VERSION
-	     "\n\nRuns untrusted code in microVMs.\n\nUsage: msb <COMMAND>");
-	print_group("Sandboxes");
-	print_group("Images");
-	puts("\nOptions:\n"
-	     "  -V, --version  Print the version\n"
-	     "  -h, --help     Print help\n\n"
-	     "`msb <COMMAND> --help` tells more about a command.");
-}
-
 /* Reports a wrong command line in the usual form. */
 static int usage_error(const struct err *e, const struct command *c, const char *path)
 {
 	err_print(e);
 	fputc('\n', stderr);
-	if (c)
-		command_print_usage(c, path, true);
-	else
-		fputs("Usage: msb <COMMAND>\n", stderr);
+	command_print_usage(c, path, true);
 	fputs("\nFor more information, try '--help'.\n", stderr);
 	return 2;
+}
+
+static int unknown_command(const struct command *c, const char *path, const char *word)
+{
+	_cleanup_free_ char *near = NULL;
+	struct err e = {0};
+
+	if (word[0] == '-') {
+		err_set(&e, ERR_USAGE, "unexpected argument '%s' found", word);
+	} else {
+		err_set(&e, ERR_USAGE, "unrecognized subcommand '%s'", word);
+		near = suggest_command(c, word);
+	}
+	if (near)
+		err_hint(&e, "did you mean '%s'?", near);
+	return usage_error(&e, c, path);
 }
 
 static int run_command(struct cli *cli, const struct command *c, const char *path, int argc,
@@ -56,10 +51,12 @@ static int run_command(struct cli *cli, const struct command *c, const char *pat
 	_cleanup_free_ void *args = xcalloc(1, *c->args_size);
 	struct operands ops = {0};
 	struct err e = {0};
-	int r = opt_parse(c, path, argc, argv, args, &ops, &e);
+	int r = opt_parse(c, argc, argv, args, &ops, &e);
 
-	if (r > 0)
+	if (r > 0) {
+		command_print(c, path, (enum opt_ask)r);
 		return 0;
+	}
 	if (r == 0)
 		r = c->run(cli, args, &ops, &e);
 	operands_release(&ops);
@@ -71,40 +68,34 @@ static int run_command(struct cli *cli, const struct command *c, const char *pat
 	return err_exit_status(&e);
 }
 
-static bool is_help(const char *arg)
-{
-	return strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0 || strcmp(arg, "help") == 0;
-}
-
+/* `msb help image pull` and `msb image help pull` are `msb image pull --help`. */
 static int dispatch(struct cli *cli, int argc, char **argv)
 {
-	const struct command *table = commands, *c = NULL;
+	const struct command *c = &msb_command, *next;
 	char path[64] = "msb";
-	struct err e;
+	bool help = false;
 
-	for (int i = 1; i < argc; i++) {
+	for (int i = 1; i < argc && c->subcommands; i++) {
 		size_t n = strlen(path);
 
-		c = command_find(table, argv[i]);
-		if (!c && is_help(argv[i]) && table != commands)
-			break;
-		if (!c) {
-			err_set(&e, ERR_USAGE,
-				argv[i][0] == '-' ? "unexpected argument '%s' found"
-						  : "unrecognized subcommand '%s'",
-				argv[i]);
-			return usage_error(&e, NULL, path);
+		if (strcmp(argv[i], "help") == 0) {
+			help = true;
+			continue;
 		}
+		if (opt_ask(argv[i])) {
+			command_print(c, path, opt_ask(argv[i]));
+			return 0;
+		}
+		next = command_find(c->subcommands, argv[i]);
+		if (!next)
+			return unknown_command(c, path, argv[i]);
+		c = next;
 		snprintf(path + n, sizeof(path) - n, " %s", c->name);
-		if (!c->subcommands)
+		if (!c->subcommands && !help)
 			return run_command(cli, c, path, argc - i - 1, argv + i + 1);
-		table = c->subcommands;
-		if (i + 1 == argc || is_help(argv[i + 1])) {
-			command_print_help(c, path);
-			return i + 1 == argc ? 2 : 0;
-		}
 	}
-	return 2;
+	command_print(c, path, help ? ASK_HELP : ASK_HELP_SHORT);
+	return help ? 0 : 2;
 }
 
 /* Nothing that we open may take the place of a standard stream that the caller has closed. */
@@ -126,11 +117,7 @@ int main(int argc, char **argv)
 
 	fill_standard_streams();
 	log_setup("msb", LOG_WARN);
-	if (argc < 2 || is_help(argv[1])) {
-		print_overview();
-		return argc < 2 ? 2 : 0;
-	}
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+	if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
 		puts("msb " MSB_VERSION);
 		return 0;
 	}

@@ -94,7 +94,7 @@ static const struct command registry_commands[] = {
 	{0},
 };
 
-const struct command commands[] = {
+static const struct command commands[] = {
 	{
 		.name = "run",
 		.group = "Sandboxes",
@@ -236,4 +236,20 @@ const struct command commands[] = {
 		.subcommands = registry_commands,
 	},
 	{0},
+};
+
+/* main() looks after it before there is a command. */
+static const struct opt msb_opts[] = {
+	{"version", 'V', NULL, NULL, 0, "Print the version"},
+	{0},
+};
+
+static const struct opt *const msb_options[] = {msb_opts, NULL};
+
+const struct command msb_command = {
+	.name = "msb",
+	.usage = "<COMMAND>",
+	.summary = "Run untrusted code in microVMs",
+	.options = msb_options,
+	.subcommands = commands,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "capture.h"
+#include "../testing.h"
 
 #include "cli/opt.h"
 
@@ -69,7 +69,7 @@ static int parse(const struct command *c, const char *line, struct args *a, stru
 	*ops = (struct operands){0};
 	*e = (struct err){0};
 	split(line, &argv);
-	r = opt_parse(c, "msb run", (int)argv.n, argv.v, a, ops, e);
+	r = opt_parse(c, (int)argv.n, argv.v, a, ops, e);
 	strv_release(&argv);
 	return r;
 }
@@ -321,7 +321,7 @@ static void test_cpus(void **state)
 	assert_int_equal(n, 32);
 }
 
-/* --- commands and help --------------------------------------------------------------------- */
+/* --- commands and options ------------------------------------------------------------------ */
 
 static void test_command_find(void **state)
 {
@@ -343,27 +343,77 @@ static void test_command_find(void **state)
 	assert_null(command_find(table, "list  l"));
 }
 
-static void print_help(void *arg)
+static void test_asked(void **state)
 {
-	struct operands ops;
-	struct args a;
-	struct err e;
+	static const struct {
+		const char *line;
+		int result;
+	} cases[] = {
+		{"-h", ASK_HELP_SHORT},      {"-q --help", ASK_HELP},
+		{"img ls --tree", ASK_TREE}, {"-n x -e A=1 img --help --nonsense", ASK_HELP},
+		{"--name --help img", 0}, /* a value */
+		{"img -- --tree", 0},        {"--nonsense --help", -1},
+	};
 
-	*(int *)arg = parse(&cmd, "-q --help", &a, &ops, &e);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct operands ops;
+		struct args a;
+		struct err e;
+
+		if (parse(&cmd, cases[i].line, &a, &ops, &e) != cases[i].result)
+			fail_msg("'%s': %s", cases[i].line, e.msg);
+		operands_release(&ops);
+		args_release(&a);
+	}
 }
 
-static void test_help(void **state)
+static void test_command_option(void **state)
 {
-	int r = 0;
-	_cleanup_free_ char *text = capture(stdout, print_help, &r);
+	static const char *const names[] = {"quiet",  "detach",  "name", "env",
+					    "memory", "timeout", "tree", "help"};
 
-	assert_int_equal(r, 1);
-	assert_non_null(strstr(text, "Run it\n\nUsage: msb run [OPTIONS] <IMAGE>"));
-	assert_non_null(strstr(text, "\n  -q, --quiet                        Be quiet\n"));
-	assert_non_null(strstr(text, "\n  -m, --memory <SIZE>                Size\n"));
-	assert_non_null(strstr(text, "\n      --timeout <DURATION>           Time\n"));
-	assert_non_null(strstr(text, "\n  -h, --help                         Print help\n"));
-	assert_null(strstr(text, "--cpus")); /* without help text: not shown */
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_string_equal(command_option(&cmd, i)->name, names[i]);
+	assert_null(command_option(&cmd, ARRAY_SIZE(names)));
+	assert_null(command_option(&cmd, 1000));
+}
+
+static void test_unknown_options_with_a_likely_one(void **state)
+{
+	static const struct {
+		const char *line, *hint;
+	} cases[] = {
+		{"--nmae x img", "did you mean '--name'?"},
+		{"--nam=secret img", "did you mean '--name'?"},
+		{"--memroy 1 img", "did you mean '--memory'?"},
+		{"--tre img", "did you mean '--tree'?"},
+		{"--frobnicate img", ""},
+		{"--cpu 1 img", ""}, /* without help text: not told */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct operands ops;
+		struct args a;
+		struct err e;
+
+		assert_int_equal(parse(&cmd, cases[i].line, &a, &ops, &e), -1);
+		assert_string_equal(e.hint, cases[i].hint);
+		assert_null(strstr(e.msg, "secret"));
+		args_release(&a);
+	}
+}
+
+static void test_next_word(void **state)
+{
+	const char *list = "one  two three", *none = NULL, *word;
+	size_t len;
+
+	assert_true(next_word(&list, &word, &len) && len == 3 && memcmp(word, "one", 3) == 0);
+	assert_true(next_word(&list, &word, &len) && len == 3 && memcmp(word, "two", 3) == 0);
+	assert_true(next_word(&list, &word, &len) && len == 5 && memcmp(word, "three", 5) == 0);
+	assert_false(next_word(&list, &word, &len));
+	assert_false(next_word(&list, &word, &len));
+	assert_false(next_word(&none, &word, &len));
 }
 
 int main(void)
@@ -376,7 +426,10 @@ int main(void)
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_cpus),
 		cmocka_unit_test(test_command_find),
-		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_asked),
+		cmocka_unit_test(test_command_option),
+		cmocka_unit_test(test_unknown_options_with_a_likely_one),
+		cmocka_unit_test(test_next_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
