@@ -260,7 +260,7 @@ struct ls_args {
 static const struct opt ls_opts[] = {
 	{"running", 0, NULL, NULL, offsetof(struct ls_args, running), "Only running ones"},
 	{"stopped", 0, NULL, NULL, offsetof(struct ls_args, stopped), "Only those not running"},
-	{"format", 0, "FORMAT", opt_string, offsetof(struct ls_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct ls_args, format), "json", "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct ls_args, quiet), "Print only names"},
 	{0},
 };

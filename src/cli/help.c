@@ -79,7 +79,7 @@ static void print_commands(const struct command *parent)
 	}
 }
 
-static void print_option(const struct opt *o)
+static void print_option(const struct opt *o, bool in_full)
 {
 	char left[64];
 
@@ -87,6 +87,8 @@ static void print_option(const struct opt *o)
 		 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
 		 o->metavar ? " <" : "", o->metavar ? o->metavar : "", o->metavar ? ">" : "");
 	printf("  %-*s %s\n", OPTION_COLUMN, left, o->help);
+	if (in_full && o->values)
+		printf("  %-*s Values: %s\n", OPTION_COLUMN, "", o->values);
 }
 
 static void print_help(const struct command *c, const char *path, bool in_full)
@@ -109,7 +111,7 @@ static void print_help(const struct command *c, const char *path, bool in_full)
 		print_commands(c);
 	puts("\nOptions:");
 	for (size_t i = 0; (o = command_option(c, i)); i++)
-		print_option(o);
+		print_option(o, in_full);
 	if (c->subcommands)
 		printf("\n`%s <COMMAND> --help` tells more about a command.\n", path);
 }

@@ -187,6 +187,44 @@ static int unexpected(struct err *e, const char *arg)
 	return err_set(e, ERR_USAGE, "unexpected argument '%s' found", arg);
 }
 
+static bool is_one_of(const char *value, const char *list)
+{
+	const char *word;
+	size_t len;
+
+	while (next_word(&list, &word, &len))
+		if (strlen(value) == len && memcmp(value, word, len) == 0)
+			return true;
+	return false;
+}
+
+/* "auto, bars or none" for "auto bars none"; owned. */
+static char *enumerate(const char *list)
+{
+	char *s = NULL;
+	const char *word;
+	size_t len;
+
+	while (next_word(&list, &word, &len)) {
+		const char *between = !s ? "" : *list ? ", " : " or ";
+		char *longer = xasprintf("%s%s%.*s", s ? s : "", between, (int)len, word);
+
+		free(s);
+		s = longer;
+	}
+	return s;
+}
+
+static int bad_value(const struct opt *o, const char *value, struct err *e)
+{
+	char *expected = enumerate(o->values);
+
+	err_set(e, ERR_USAGE, "invalid value '%s' for '--%s <%s>': expected %s", value, o->name,
+		o->metavar, expected);
+	free(expected);
+	return -1;
+}
+
 static int apply(const struct opt *o, const char *value, void *args, struct err *e)
 {
 	void *field = (char *)args + o->offset;
@@ -195,6 +233,8 @@ static int apply(const struct opt *o, const char *value, void *args, struct err 
 		*(bool *)field = true;
 		return 0;
 	}
+	if (o->values && !is_one_of(value, o->values))
+		return bad_value(o, value, e);
 	if (o->parse(value, field, e) < 0) {
 		err_wrap(e, "invalid value '%s' for '--%s <%s>'", value, o->name, o->metavar);
 		e->code = ERR_USAGE;

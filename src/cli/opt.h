@@ -17,10 +17,11 @@ typedef int opt_parse_fn(const char *value, void *field, struct err *e);
 struct opt {
 	const char *name;    /* without the dashes; NULL ends a table */
 	char letter;         /* 0: none */
-	const char *metavar; /* NULL: a flag, whose field is a bool */
+	const char *metavar; /* NULL: a flag, whose field is a bool; "FILE": a file of the host */
 	opt_parse_fn *parse;
 	size_t offset;
-	const char *help; /* NULL: not shown */
+	const char *help;   /* NULL: not shown */
+	const char *values; /* space-separated, the only ones that are taken; NULL: any */
 };
 
 struct cli;

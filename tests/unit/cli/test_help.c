@@ -17,6 +17,8 @@ static void check_options(const struct command *c)
 			fail_msg("%s --%s: '%s'", c->name, o->name, o->help);
 		if (o->metavar && !o->parse)
 			fail_msg("%s --%s has no parser", c->name, o->name);
+		if (o->values && !o->metavar)
+			fail_msg("%s --%s takes no value", c->name, o->name);
 		for (size_t k = i + 1; (other = command_option(c, k)); k++)
 			if (str_eq(o->name, other->name) ||
 			    (o->letter && o->letter == other->letter))
@@ -112,6 +114,12 @@ static void check_help(const struct command *c, const char *path)
 
 		assert_int_equal(count(brief, name), 1);
 		assert_non_null(strstr(brief, o->help));
+		if (o->values) {
+			_cleanup_free_ char *values = xasprintf(" Values: %s\n", o->values);
+
+			assert_null(strstr(brief, values));
+			assert_non_null(strstr(full, values));
+		}
 	}
 	for (const struct command *s = c->subcommands; s && s->name; s++) {
 		_cleanup_free_ char *below = xasprintf("%s %s", path, s->name);

@@ -5,7 +5,7 @@
 
 struct args {
 	bool quiet, detach;
-	char *name;
+	char *name, *when, *format;
 	struct strv env;
 	uint64_t memory, timeout;
 	unsigned cpus;
@@ -24,6 +24,8 @@ static const struct opt second[] = {
 	{"memory", 'm', "SIZE", opt_memory, FIELD(memory), "Size"},
 	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), NULL},
 	{"timeout", 0, "DURATION", opt_duration, FIELD(timeout), "Time"},
+	{"when", 'w', "WHEN", opt_string, FIELD(when), "Time", "always if-missing never"},
+	{"format", 0, "FORMAT", opt_string, FIELD(format), "Form", "json"},
 	{0},
 };
 static const struct opt *const tables[] = {first, second, NULL};
@@ -41,6 +43,8 @@ static const struct command cmd = {
 static void args_release(struct args *a)
 {
 	free(a->name);
+	free(a->when);
+	free(a->format);
 	strv_release(&a->env);
 	*a = (struct args){0};
 }
@@ -177,6 +181,14 @@ static void test_refused(void **state)
 				    "supplied"},
 		{"-m 5x img", "invalid value '5x' for '--memory <SIZE>': invalid size (expected "
 			      "e.g. 512M, 1G): 5x"},
+		{"--when sometimes img", "invalid value 'sometimes' for '--when <WHEN>': expected "
+					 "always, if-missing or never"},
+		{"-w alway img", "invalid value 'alway' for '--when <WHEN>': expected always, "
+				 "if-missing or never"},
+		{"--when= img", "invalid value '' for '--when <WHEN>': expected always, "
+				"if-missing or never"},
+		{"--format yaml img", "invalid value 'yaml' for '--format <FORMAT>': expected "
+				      "json"},
 		{"-c 0 img", "invalid value '0' for '--cpus <N>': number of CPUs must be 1 to "
 			     "32: 0"},
 	};
@@ -190,6 +202,23 @@ static void test_refused(void **state)
 		assert_int_equal(e.code, ERR_USAGE);
 		assert_string_equal(e.msg, cases[i].message);
 		assert_null(ops.args.v);
+		args_release(&a);
+	}
+}
+
+static void test_fixed_values(void **state)
+{
+	static const char *const lines[] = {"--when always img", "-wif-missing img",
+					    "-w never --format json img"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct operands ops;
+		struct args a;
+		struct err e;
+
+		assert_int_equal(parse(&cmd, lines[i], &a, &ops, &e), 0);
+		assert_non_null(strstr(lines[i], a.when));
+		operands_release(&ops);
 		args_release(&a);
 	}
 }
@@ -369,8 +398,8 @@ static void test_asked(void **state)
 
 static void test_command_option(void **state)
 {
-	static const char *const names[] = {"quiet",  "detach",  "name", "env",
-					    "memory", "timeout", "tree", "help"};
+	static const char *const names[] = {"quiet",   "detach", "name",   "env",  "memory",
+					    "timeout", "when",   "format", "tree", "help"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		assert_string_equal(command_option(&cmd, i)->name, names[i]);
@@ -421,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_fixed_values),
 		cmocka_unit_test(test_command_without_a_command),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_durations),
