@@ -235,6 +235,19 @@ static const struct command commands[] = {
 		.summary = "Log in to registries",
 		.subcommands = registry_commands,
 	},
+	{
+		.name = "completion",
+		.group = "Other",
+		.usage = "<bash|zsh|fish>",
+		.summary = "Print a script that completes msb's command line",
+		.details = "What to put into the shell's start-up file:\n"
+			   "source <(msb completion bash), source <(msb completion zsh) after "
+			   "compinit, or\n"
+			   "msb completion fish | source.",
+		COMMAND(completion),
+		.min_args = 1,
+		.max_args = 1,
+	},
 	{0},
 };
 
