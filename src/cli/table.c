@@ -248,6 +248,12 @@ static const struct command commands[] = {
 		.min_args = 1,
 		.max_args = 1,
 	},
+	{
+		.name = "man",
+		.usage = "[OPTIONS]",
+		.summary = "Print the manual page msb(1)",
+		COMMAND(man),
+	},
 	{0},
 };
 

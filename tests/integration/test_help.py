@@ -1,6 +1,10 @@
 """
 What msb tells about itself: help, the tree of commands, and what somebody may have meant.
 """
+import os
+import shutil
+import subprocess
+
 import pytest
 
 import harness
@@ -75,3 +79,48 @@ def test_mistyped(fresh, words, usage, suggestion):
         assert f"did you mean {suggestion}?".encode() in r.err
     else:
         assert b"did you mean" not in r.err
+
+
+@pytest.fixture
+def page(fresh, tmp_path):
+    path = tmp_path / "msb.1"
+    path.write_bytes(fresh("man").ok())
+    return path
+
+
+@pytest.mark.parametrize("checker", [["man", "--warnings", "-l"], ["mandoc", "-T", "lint"]])
+def test_manual_page(page, checker):
+    if not shutil.which(checker[0]):
+        pytest.skip(f"no {checker[0]} here")
+    env = {**os.environ, "LC_ALL": "C.UTF-8", "PAGER": "cat", "MANWIDTH": "90"}
+    r = subprocess.run([*checker, page], capture_output=True, env=env, timeout=60)
+    findings = r.stderr if checker[0] == "man" else r.stdout
+    # The page has no date, so that building it twice gives the same.
+    assert [line for line in findings.splitlines() if b"missing date" not in line] == []
+    assert checker[0] != "man" or b"msb run [OPTIONS] <IMAGE> [-- <COMMAND>...]" in r.stdout
+
+
+def test_what_is_installed(fresh):
+    share = os.path.join(os.path.dirname(harness.MSB), "../share")
+    for path, words in [("man/man1/msb.1", ["man"]),
+                        ("bash-completion/completions/msb", ["completion", "bash"]),
+                        ("zsh/site-functions/_msb", ["completion", "zsh"]),
+                        ("fish/vendor_completions.d/msb.fish", ["completion", "fish"])]:
+        with open(os.path.join(share, path), "rb") as f:
+            assert f.read() == fresh(*words).ok()
+
+
+def test_stage_takes_back_what_it_put(tmp_path):
+    """The folders that it shares with others stay if there is anything of theirs."""
+    root = os.path.dirname(os.path.dirname(harness.MSB))
+    prefix = tmp_path / "prefix"
+    for name in ("bin", "share"):
+        shutil.copytree(os.path.join(root, name), prefix / name)
+    (prefix / "lib").mkdir()
+    other = prefix / "share/man/man1/other.1"
+    other.touch()
+    stage = os.path.join(os.path.dirname(__file__), "../../tools/stage")
+    subprocess.run([stage, "--remove", prefix], check=True, timeout=60)
+    left = [os.path.join(folder, name) for folder, _, names in os.walk(prefix) for name in names]
+    assert left == [str(other)]
+    assert os.listdir(prefix / "share") == ["man"]
