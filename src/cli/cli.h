@@ -63,7 +63,6 @@ char *format_bytes(uint64_t n);
 json_t *json_text(const char *s);
 /* Pretty-prints on standard output and releases the value. */
 void print_json(json_t *j);
-/* Checks the value of --format: NULL or "json". */
-int check_format(const char *format, struct err *e);
 
-extern const struct command commands[];
+/* msb itself, with all commands below it (table.c). */
+extern const struct command msb_command;

@@ -25,7 +25,7 @@ struct doctor_args {
 };
 
 static const struct opt doctor_opts[] = {
-	{"format", 0, "FORMAT", opt_string, offsetof(struct doctor_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct doctor_args, format), "json", "json"},
 	{0},
 };
 
@@ -248,8 +248,6 @@ int cmd_doctor(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	struct err home_err = {0};
 	bool kvm, well;
 
-	if (check_format(a->format, e) < 0)
-		return -1;
 	check_installation(&r);
 	check_kvm(&r, &kvm);
 	check_emulation(&r, kvm);

@@ -45,9 +45,10 @@ static const struct opt pull_opts[] = {
 	{"max-size", 0, "SIZE", opt_memory, offsetof(struct pull_args, max_size),
 	 "Refuse layers that are larger, unpacked or not [default: 64G]"},
 	{"progress", 0, "HOW", opt_string, offsetof(struct pull_args, progress),
-	 "Show progress as bars, lines, json (on standard output), or none [default: auto]"},
+	 "Show progress as bars, lines, json (on standard output), or none [default: auto]",
+	 "auto bars lines json none"},
 	{"format", 0, "FORMAT", opt_string, offsetof(struct pull_args, format),
-	 "json: print what was pulled"},
+	 "json: print what was pulled", "json"},
 	{0},
 };
 
@@ -80,8 +81,7 @@ int cmd_pull(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	json_t *images = NULL, *record;
 	int r = -1;
 
-	if (check_format(a->format, e) < 0 ||
-	    image_fetch_options(a->progress, !a->format, a->platform, &f, e) < 0)
+	if (image_fetch_options(a->progress, !a->format, a->platform, &f, e) < 0)
 		return -1;
 	if (check_reference(reference, e) < 0 || registry_ca_certs_check(a->ca_certs, e) < 0 ||
 	    registry_username_check(a->username, a->password_stdin, e) < 0)
@@ -125,9 +125,10 @@ static const struct opt load_opts[] = {
 	{"max-size", 0, "SIZE", opt_memory, offsetof(struct load_args, max_size),
 	 "Refuse layers that are larger, unpacked or not [default: 64G]"},
 	{"progress", 0, "HOW", opt_string, offsetof(struct load_args, progress),
-	 "Show progress as bars, lines, json (on standard output), or none [default: auto]"},
+	 "Show progress as bars, lines, json (on standard output), or none [default: auto]",
+	 "auto bars lines json none"},
 	{"format", 0, "FORMAT", opt_string, offsetof(struct load_args, format),
-	 "json: print what was loaded"},
+	 "json: print what was loaded", "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct load_args, quiet), "Print only references"},
 	{0},
 };
@@ -180,8 +181,7 @@ int cmd_load(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	json_t *records, *images = NULL;
 	int r = -1;
 
-	if (check_format(a->format, e) < 0 ||
-	    image_fetch_options(a->progress, !a->format, a->platform, &f, e) < 0)
+	if (image_fetch_options(a->progress, !a->format, a->platform, &f, e) < 0)
 		return -1;
 	if (check_load(a, file, e) == 0 && cli_open(cli, e) == 0)
 		r = image_load(cli, file, &a->tags, &f, &records, e);

@@ -19,7 +19,7 @@ struct image_ls_args {
 };
 
 static const struct opt image_ls_opts[] = {
-	{"format", 0, "FORMAT", opt_string, offsetof(struct image_ls_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct image_ls_args, format), "json", "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct image_ls_args, quiet), "Print only references"},
 	{0},
 };
@@ -71,8 +71,7 @@ int cmd_image_ls(struct cli *cli, void *args, struct operands *ops, struct err *
 	const struct image_ls_args *a = args;
 	struct image_list l;
 
-	if (check_format(a->format, e) < 0 || cli_open(cli, e) < 0 ||
-	    images_list(&cli->db, &cli->home, &l, e) < 0)
+	if (cli_open(cli, e) < 0 || images_list(&cli->db, &cli->home, &l, e) < 0)
 		return -1;
 	if (a->quiet) {
 		for (size_t i = 0; i < l.n; i++)
@@ -99,7 +98,8 @@ struct image_inspect_args {
 };
 
 static const struct opt image_inspect_opts[] = {
-	{"format", 0, "FORMAT", opt_string, offsetof(struct image_inspect_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct image_inspect_args, format), "json",
+	 "json"},
 	{0},
 };
 
@@ -303,8 +303,8 @@ int cmd_image_inspect(struct cli *cli, void *args, struct operands *ops, struct 
 	struct image_row row;
 	json_t *j;
 
-	if (check_format(a->format, e) < 0 || check_reference(ops->args.v[0], e) < 0 ||
-	    cli_open(cli, e) < 0 || image_find(cli, ops->args.v[0], &row, e) < 0)
+	if (check_reference(ops->args.v[0], e) < 0 || cli_open(cli, e) < 0 ||
+	    image_find(cli, ops->args.v[0], &row, e) < 0)
 		return -1;
 	j = details(cli, &row, e);
 	if (j && a->format)

@@ -43,7 +43,7 @@ struct image_rm_args {
 static const struct opt image_rm_opts[] = {
 	{"force", 'f', NULL, NULL, offsetof(struct image_rm_args, force),
 	 "Also when a sandbox was made from it (which keeps working)"},
-	{"format", 0, "FORMAT", opt_string, offsetof(struct image_rm_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct image_rm_args, format), "json", "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct image_rm_args, quiet), "Print nothing"},
 	{0},
 };
@@ -84,7 +84,7 @@ int cmd_image_rm(struct cli *cli, void *args, struct operands *ops, struct err *
 	for (size_t i = 0; i < ops->args.n; i++)
 		if (check_reference(ops->args.v[i], e) < 0)
 			return -1;
-	if (check_format(a->format, e) < 0 || cli_open_to_remove(cli, e) < 0)
+	if (cli_open_to_remove(cli, e) < 0)
 		return -1;
 	failed = json_array();
 	for (size_t i = 0; i < ops->args.n; i++) {
@@ -130,7 +130,8 @@ static const struct opt image_prune_opts[] = {
 	{"yes", 'y', NULL, NULL, offsetof(struct image_prune_args, yes), "Do not ask"},
 	{"dry-run", 0, NULL, NULL, offsetof(struct image_prune_args, dry_run),
 	 "Only say what would be removed"},
-	{"format", 0, "FORMAT", opt_string, offsetof(struct image_prune_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct image_prune_args, format), "json",
+	 "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct image_prune_args, quiet), "Print nothing"},
 	{0},
 };
@@ -178,8 +179,6 @@ int cmd_image_prune(struct cli *cli, void *args, struct operands *ops, struct er
 	_cleanup_close_ int lock = -1;
 	int r = 1;
 
-	if (check_format(a->format, e) < 0)
-		return -1;
 	if (!a->yes && !a->dry_run)
 		r = ask(e);
 	if (r <= 0)

@@ -18,7 +18,7 @@ struct image_save_args {
 
 static const struct opt image_save_opts[] = {
 	{"format", 0, "FORMAT", opt_string, offsetof(struct image_save_args, format),
-	 "docker or oci [default: docker, which is an OCI layout, too]"},
+	 "docker or oci [default: docker, which is an OCI layout, too]", "docker oci"},
 	{"output", 'o', "FILE", opt_string, offsetof(struct image_save_args, output),
 	 "File to write; - is standard output [default: -]"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct image_save_args, quiet), "Print no progress"},
@@ -31,10 +31,6 @@ const size_t image_save_args_size = sizeof(struct image_save_args);
 static int check_save(const struct image_save_args *a, const struct strv *references,
 		      const char *file, struct err *e)
 {
-	if (a->format && !str_eq(a->format, "docker") && !str_eq(a->format, "oci"))
-		return err_set(e, ERR_USAGE,
-			       "invalid value '%s' for '--format <FORMAT>': expected docker or oci",
-			       a->format);
 	for (size_t i = 0; i < references->n; i++)
 		if (check_reference(references->v[i], e) < 0)
 			return -1;

@@ -35,10 +35,10 @@ static const struct opt opts[] = {
 	{"show-id", 0, NULL, NULL, FIELD(show_id), "Start each line with its session's number"},
 	{"color-sessions", 0, NULL, NULL, FIELD(color_sessions), "A colour for each session"},
 	{"color", 0, "WHEN", opt_string, FIELD(color),
-	 "auto, always or never: whether escape sequences are printed [default: auto]"},
+	 "Whether escape sequences are printed [default: auto]", "auto always never"},
 	{"no-color", 0, NULL, NULL, FIELD(no_color), "The same as --color never"},
 	{"json", 0, NULL, NULL, FIELD(json), "Print the entries as they are stored"},
-	{"format", 0, "FORMAT", opt_string, FIELD(format), "json: the same as --json"},
+	{"format", 0, "FORMAT", opt_string, FIELD(format), "json: the same as --json", "json"},
 	{0},
 };
 
@@ -132,20 +132,13 @@ static int parse_grep(const char *pattern, regex_t *re, struct err *e)
 	return err_set(e, ERR_USAGE, "invalid value '%s' for '--grep <RE>': %s", pattern, text);
 }
 
-static int choose_view(const struct logs_args *a, struct log_view *v, struct err *e)
+static void choose_view(const struct logs_args *a, struct log_view *v)
 {
 	const char *when = a->no_color ? "never" : a->color ? a->color : "auto";
 	bool colour = strcmp(when, "always") == 0;
 
 	if (strcmp(when, "auto") == 0)
 		colour = isatty(STDOUT_FILENO) && !secure_getenv("NO_COLOR");
-	else if (!colour && strcmp(when, "never") != 0)
-		return err_set(e, ERR_USAGE,
-			       "invalid value '%s' for '--color <WHEN>': expected auto, always or "
-			       "never",
-			       when);
-	if (check_format(a->format, e) < 0)
-		return -1;
 	*v = (struct log_view){
 		.json = a->json || a->format,
 		.timestamps = a->timestamps,
@@ -153,7 +146,6 @@ static int choose_view(const struct logs_args *a, struct log_view *v, struct err
 		.color_sessions = a->color_sessions && colour,
 		.strip = !colour,
 	};
-	return 0;
 }
 
 /* --- the command --------------------------------------------------------------------------- */
@@ -228,7 +220,7 @@ int cmd_logs(struct cli *cli, void *args, struct operands *ops, struct err *e)
 
 	if (parse_sources(a->source, &filter, e) < 0 ||
 	    parse_time(a->since, "since", &filter.since, e) < 0 ||
-	    parse_time(a->until, "until", &filter.until, e) < 0 || choose_view(a, &view, e) < 0)
+	    parse_time(a->until, "until", &filter.until, e) < 0)
 		return -1;
 	if (a->tail && parse_u64(a->tail, UINT32_MAX, &tail) < 0)
 		return err_set(e, ERR_USAGE,
@@ -238,6 +230,7 @@ int cmd_logs(struct cli *cli, void *args, struct operands *ops, struct err *e)
 			return -1;
 		filter.grep = &re;
 	}
+	choose_view(a, &view);
 	if (cli_open(cli, e) == 0 &&
 	    sandboxes_get(&cli->db, &cli->home, ops->args.v[0], &row, e) == 0) {
 		r = show(cli, a, &filter, a->tail ? &tail : NULL, &row, &view, e);

@@ -23,7 +23,7 @@ static const struct opt ls_opts[] = {
 	{"running", 0, NULL, NULL, offsetof(struct ls_args, running), "Only running ones"},
 	{"stopped", 0, NULL, NULL, offsetof(struct ls_args, stopped), "Only those not running"},
 	LABEL_OPT(struct ls_args),
-	{"format", 0, "FORMAT", opt_string, offsetof(struct ls_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct ls_args, format), "json", "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct ls_args, quiet), "Print only names"},
 	{0},
 };
@@ -81,8 +81,7 @@ int cmd_ls(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	struct sandbox_row *rows;
 	size_t n;
 
-	if (check_format(a->format, e) < 0 || cli_open(cli, e) < 0 ||
-	    sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)
+	if (cli_open(cli, e) < 0 || sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)
 		return -1;
 	list_rows(a, rows, n);
 	sandbox_rows_free(rows, n);
@@ -101,7 +100,7 @@ struct ps_args {
 static const struct opt ps_opts[] = {
 	{"all", 'a', NULL, NULL, offsetof(struct ps_args, all), "Those not running, too"},
 	LABEL_OPT(struct ps_args),
-	{"format", 0, "FORMAT", opt_string, offsetof(struct ps_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct ps_args, format), "json", "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct ps_args, quiet), "Print only names"},
 	{0},
 };
@@ -207,8 +206,6 @@ int cmd_ps(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	struct sandbox_row *rows;
 	size_t n;
 
-	if (check_format(a->format, e) < 0)
-		return -1;
 	if (ops->args.n)
 		return ps_one(cli, a, ops->args.v[0], e);
 	if (cli_open(cli, e) < 0 || sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)

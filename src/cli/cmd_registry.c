@@ -146,7 +146,8 @@ struct registry_ls_args {
 };
 
 static const struct opt registry_ls_opts[] = {
-	{"format", 0, "FORMAT", opt_string, offsetof(struct registry_ls_args, format), "json"},
+	{"format", 0, "FORMAT", opt_string, offsetof(struct registry_ls_args, format), "json",
+	 "json"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct registry_ls_args, quiet),
 	 "Print only the registries"},
 	{0},
@@ -234,8 +235,7 @@ int cmd_registry_ls(struct cli *cli, void *args, struct operands *ops, struct er
 	struct entry *list;
 	size_t n_stored, n;
 
-	if (check_format(a->format, e) < 0 || home_init(&cli->home, e) < 0 ||
-	    config_load(&cli->home, &config, e) < 0)
+	if (home_init(&cli->home, e) < 0 || config_load(&cli->home, &config, e) < 0)
 		return -1;
 	if (credentials_list(&cli->home, &stored, &n_stored, e) < 0) {
 		config_release(&config);

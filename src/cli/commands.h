@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands' entry points and option tables, for the command table in main.c. */
+/* The commands' entry points and option tables, for the command table in table.c. */
 #pragma once
 
 #include "cli/cli.h"
@@ -11,6 +11,7 @@ command_fn cmd_inspect, cmd_ps, cmd_restart;
 command_fn cmd_doctor, cmd_pull, cmd_load, cmd_image_ls, cmd_image_inspect, cmd_image_rm;
 command_fn cmd_registry_login, cmd_registry_logout, cmd_registry_ls;
 command_fn cmd_image_prune, cmd_image_save;
+command_fn cmd_completion, cmd_man;
 
 extern const struct opt *const doctor_options[];
 extern const struct opt *const run_options[], *const create_options[], *const exec_options[];
@@ -22,6 +23,7 @@ extern const struct opt *const image_inspect_options[], *const image_rm_options[
 extern const struct opt *const registry_login_options[], *const registry_logout_options[];
 extern const struct opt *const registry_ls_options[];
 extern const struct opt *const image_prune_options[], *const image_save_options[];
+extern const struct opt *const completion_options[], *const man_options[];
 
 extern const size_t doctor_args_size;
 extern const size_t run_args_size, create_args_size, exec_args_size, start_args_size;
@@ -31,3 +33,4 @@ extern const size_t pull_args_size, load_args_size, image_ls_args_size;
 extern const size_t image_inspect_args_size, image_rm_args_size;
 extern const size_t registry_login_args_size, registry_logout_args_size, registry_ls_args_size;
 extern const size_t image_prune_args_size, image_save_args_size;
+extern const size_t completion_args_size, man_args_size;

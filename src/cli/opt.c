@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/opt.h"
 
+#include "cli/suggest.h"
 #include "sandbox/spec.h"
 #include "state/labels.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 /* --- values -------------------------------------------------------------------------------- */
@@ -138,6 +138,49 @@ int opt_condition(const char *value, void *field, struct err *e)
 	return label_check(value, e) < 0 ? -1 : add_label(value, field, e);
 }
 
+/* --- the tables ---------------------------------------------------------------------------- */
+
+/* opt_ask finds them; they are never stored. */
+static const struct opt common_opts[] = {
+	{"tree", 0, NULL, NULL, 0, "Print the tree of commands from here on"},
+	{"help", 'h', NULL, NULL, 0, "Print help; with -h the essentials"},
+	{0},
+};
+
+bool next_word(const char **list, const char **ret_word, size_t *ret_len)
+{
+	if (!*list)
+		return false;
+	*ret_word = *list + strspn(*list, " ");
+	*ret_len = strcspn(*ret_word, " ");
+	*list = *ret_word + *ret_len;
+	return *ret_len > 0;
+}
+
+const struct command *command_find(const struct command *table, const char *name)
+{
+	for (const struct command *c = table; c->name; c++) {
+		const char *list = c->aliases, *alias;
+		size_t len;
+
+		if (strcmp(c->name, name) == 0)
+			return c;
+		while (next_word(&list, &alias, &len))
+			if (len == strlen(name) && memcmp(alias, name, len) == 0)
+				return c;
+	}
+	return NULL;
+}
+
+const struct opt *command_option(const struct command *c, size_t i)
+{
+	for (const struct opt *const *t = c->options; t && *t; t++)
+		for (const struct opt *o = *t; o->name; o++)
+			if (o->help && i-- == 0)
+				return o;
+	return i + 1 < ARRAY_SIZE(common_opts) ? &common_opts[i] : NULL;
+}
+
 /* --- parsing ------------------------------------------------------------------------------- */
 
 static const struct opt *find_long(const struct command *c, const char *name, size_t len)
@@ -163,6 +206,44 @@ static int unexpected(struct err *e, const char *arg)
 	return err_set(e, ERR_USAGE, "unexpected argument '%s' found", arg);
 }
 
+static bool is_one_of(const char *value, const char *list)
+{
+	const char *word;
+	size_t len;
+
+	while (next_word(&list, &word, &len))
+		if (strlen(value) == len && memcmp(value, word, len) == 0)
+			return true;
+	return false;
+}
+
+/* "auto, bars or none" for "auto bars none"; owned. */
+static char *enumerate(const char *list)
+{
+	char *s = NULL;
+	const char *word;
+	size_t len;
+
+	while (next_word(&list, &word, &len)) {
+		const char *between = !s ? "" : *list ? ", " : " or ";
+		char *longer = xasprintf("%s%s%.*s", s ? s : "", between, (int)len, word);
+
+		free(s);
+		s = longer;
+	}
+	return s;
+}
+
+static int bad_value(const struct opt *o, const char *value, struct err *e)
+{
+	char *expected = enumerate(o->values);
+
+	err_set(e, ERR_USAGE, "invalid value '%s' for '--%s <%s>': expected %s", value, o->name,
+		o->metavar, expected);
+	free(expected);
+	return -1;
+}
+
 static int apply(const struct opt *o, const char *value, void *args, struct err *e)
 {
 	void *field = (char *)args + o->offset;
@@ -171,6 +252,8 @@ static int apply(const struct opt *o, const char *value, void *args, struct err 
 		*(bool *)field = true;
 		return 0;
 	}
+	if (o->values && !is_one_of(value, o->values))
+		return bad_value(o, value, e);
 	if (o->parse(value, field, e) < 0) {
 		err_wrap(e, "invalid value '%s' for '--%s <%s>'", value, o->name, o->metavar);
 		e->code = ERR_USAGE;
@@ -195,19 +278,25 @@ static const char *next_value(const struct opt *o, int argc, char **argv, int *i
 	return argv[++*i];
 }
 
+/* The message leaves out a value, which may be a secret. */
+static int unknown_long(const struct command *c, const char *name, size_t len, struct err *e)
+{
+	const struct opt *near = suggest_option(c, name, len);
+
+	err_set(e, ERR_USAGE, "unexpected argument '--%.*s' found", (int)len, name);
+	if (near)
+		err_hint(e, "did you mean '--%s'?", near->name);
+	return -1;
+}
+
 static int parse_long(const struct command *c, int argc, char **argv, int *i, void *args,
 		      struct err *e)
 {
 	const char *name = argv[*i] + 2, *eq = strchr(name, '='), *value = eq ? eq + 1 : NULL;
 	const struct opt *o = find_long(c, name, eq ? (size_t)(eq - name) : strlen(name));
 
-	if (!o) {
-		char *shown = xstrndup(argv[*i], eq ? (size_t)(eq - argv[*i]) : strlen(argv[*i]));
-
-		unexpected(e, shown);
-		free(shown);
-		return -1;
-	}
+	if (!o)
+		return unknown_long(c, name, eq ? (size_t)(eq - name) : strlen(name), e);
 	if (!o->metavar && value)
 		return err_set(e, ERR_USAGE, "unexpected value '%s' for '--%s' found", value,
 			       o->name);
@@ -261,8 +350,17 @@ static int check_operands(const struct command *c, const struct operands *ops, s
 	return 0;
 }
 
-int opt_parse(const struct command *c, const char *path, int argc, char **argv, void *args,
-	      struct operands *ret, struct err *e)
+enum opt_ask opt_ask(const char *arg)
+{
+	if (strcmp(arg, "-h") == 0)
+		return ASK_HELP_SHORT;
+	if (strcmp(arg, "--help") == 0)
+		return ASK_HELP;
+	return strcmp(arg, "--tree") == 0 ? ASK_TREE : ASK_NOTHING;
+}
+
+int opt_parse(const struct command *c, int argc, char **argv, void *args, struct operands *ret,
+	      struct err *e)
 {
 	struct operands ops = {0};
 	int r = 0;
@@ -274,10 +372,8 @@ int opt_parse(const struct command *c, const char *path, int argc, char **argv, 
 			ops.has_command = true;
 			for (i++; i < argc; i++)
 				strv_add(&ops.command, argv[i]);
-		} else if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
-			command_print_help(c, path);
-			operands_release(&ops);
-			return 1;
+		} else if (opt_ask(a)) {
+			r = (int)opt_ask(a);
 		} else if (str_starts_with(a, "--")) {
 			r = parse_long(c, argc, argv, &i, args, e);
 		} else if (a[0] == '-' && a[1]) {
@@ -288,9 +384,9 @@ int opt_parse(const struct command *c, const char *path, int argc, char **argv, 
 	}
 	if (r == 0)
 		r = check_operands(c, &ops, e);
-	if (r < 0) {
+	if (r != 0) {
 		operands_release(&ops);
-		return -1;
+		return r;
 	}
 	*ret = ops;
 	return 0;
@@ -300,64 +396,4 @@ void operands_release(struct operands *ops)
 {
 	strv_release(&ops->args);
 	strv_release(&ops->command);
-}
-
-/* --- help ---------------------------------------------------------------------------------- */
-
-const struct command *command_find(const struct command *table, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (const struct command *c = table; c->name; c++) {
-		const char *p = c->aliases;
-
-		if (strcmp(c->name, name) == 0)
-			return c;
-		while (p && *p) {
-			size_t n = strcspn(p, " ");
-
-			if (n == len && memcmp(p, name, n) == 0)
-				return c;
-			p += n;
-			p += strspn(p, " ");
-		}
-	}
-	return NULL;
-}
-
-void command_print_usage(const struct command *c, const char *path, bool to_stderr)
-{
-	fprintf(to_stderr ? stderr : stdout, "Usage: %s %s\n", path,
-		c->usage ? c->usage : "<COMMAND>");
-}
-
-void command_print_help(const struct command *c, const char *path)
-{
-	printf("%s\n\n", c->summary);
-	command_print_usage(c, path, false);
-	if (c->details)
-		printf("\n%s\n", c->details);
-	if (c->subcommands) {
-		puts("\nCommands:");
-		for (const struct command *s = c->subcommands; s->name; s++)
-			if (s->summary)
-				printf("  %-12s %s\n", s->name, s->summary);
-	}
-	if (!c->options && c->subcommands)
-		return;
-	puts("\nOptions:");
-	for (const struct opt *const *t = c->options; t && *t; t++) {
-		for (const struct opt *o = *t; o->name; o++) {
-			char left[64];
-
-			if (!o->help)
-				continue;
-			snprintf(left, sizeof(left), "%c%c%s --%s%s%s%s", o->letter ? '-' : ' ',
-				 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
-				 o->metavar ? " <" : "", o->metavar ? o->metavar : "",
-				 o->metavar ? ">" : "");
-			printf("  %-34s %s\n", left, o->help);
-		}
-	}
-	printf("  %-34s %s\n", "-h, --help", "Print help");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Command and option tables: the one description from which parsing and help come.
+ * Command and option tables: the one description from which parsing, help, completion and the
+ * manual page come.
  *
  * An option writes its value into a field of the command's argument struct. Long names are never
  * abbreviated; `--name VALUE`, `--name=VALUE`, `-nVALUE`, `-n VALUE` and clusters of flags (`-qd`)
@@ -16,10 +17,11 @@ typedef int opt_parse_fn(const char *value, void *field, struct err *e);
 struct opt {
 	const char *name;    /* without the dashes; NULL ends a table */
 	char letter;         /* 0: none */
-	const char *metavar; /* NULL: a flag, whose field is a bool */
+	const char *metavar; /* NULL: a flag, whose field is a bool; "FILE": a file of the host */
 	opt_parse_fn *parse;
 	size_t offset;
-	const char *help; /* NULL: not shown */
+	const char *help;   /* NULL: not shown */
+	const char *values; /* space-separated, the only ones that are taken; NULL: any */
 };
 
 struct cli;
@@ -47,19 +49,27 @@ struct command {
 	int (*run)(struct cli *cli, void *args, struct operands *ops, struct err *e);
 };
 
+/* What every command can be asked for instead of doing its work. */
+enum opt_ask { ASK_NOTHING, ASK_HELP_SHORT, ASK_HELP, ASK_TREE };
+
+/* Which of them an argument asks for: -h, --help, --tree. */
+enum opt_ask opt_ask(const char *arg);
+
 /*
- * Parses `argv` (after the command's name) into `args` and `ret`. Returns 0, 1 when help was
- * asked for and printed, or -1 with ERR_USAGE.
+ * Parses `argv` (after the command's name) into `args` and `ret`. Returns 0, or an enum opt_ask
+ * when one was asked for, and then nothing is left in `ret`; or -1 with ERR_USAGE.
  */
-int opt_parse(const struct command *c, const char *path, int argc, char **argv, void *args,
-	      struct operands *ret, struct err *e);
+int opt_parse(const struct command *c, int argc, char **argv, void *args, struct operands *ret,
+	      struct err *e);
 void operands_release(struct operands *ops);
 
 /* Finds a command by name or alias. */
 const struct command *command_find(const struct command *table, const char *name);
+/* The i-th option that is shown of a command, the common ones last; NULL past the end. */
+const struct opt *command_option(const struct command *c, size_t i);
 
-void command_print_usage(const struct command *c, const char *path, bool to_stderr);
-void command_print_help(const struct command *c, const char *path);
+/* Takes the first word off a space-separated list (NULL: empty); false when there is none. */
+bool next_word(const char **list, const char **ret_word, size_t *ret_len);
 
 /* Value parsers. */
 opt_parse_fn opt_string;    /* char *, owned; the last one wins */

@@ -145,13 +145,3 @@ void print_json(json_t *j)
 	putchar('\n');
 	json_decref(j);
 }
-
-int check_format(const char *format, struct err *e)
-{
-	if (format && strcmp(format, "json") != 0)
-		return err_set(e, ERR_USAGE,
-			       "invalid value '%s' for '--format <FORMAT>': "
-			       "the only format is json",
-			       format);
-	return 0;
-}

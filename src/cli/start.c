@@ -47,21 +47,24 @@ const struct opt sandbox_opts[] = {
 	{"shell", 0, "PATH", opt_string, FIELD(shell),
 	 "Shell for sessions without a command [default: /bin/sh]"},
 	{"pull", 0, "WHEN", opt_string, FIELD(pull),
-	 "Pull the image: always, if-missing, never [default: if-missing]"},
+	 "Pull the image: always, if-missing, never [default: if-missing]",
+	 "always if-missing never"},
 	{"insecure", 0, NULL, NULL, FIELD(insecure), "Allow plain HTTP when pulling"},
 	{"ca-certs", 0, "FILE", opt_string, FIELD(ca_certs),
 	 "Trust the authorities in this PEM file, too, when pulling"},
 	{"platform", 0, "OS/ARCH", opt_string, FIELD(platform),
 	 "Choose the image for this platform, e.g. linux/amd64/v3"},
 	{"progress", 0, "HOW", opt_string, FIELD(progress),
-	 "Show the progress of pulling as bars, lines, or none [default: auto]"},
+	 "Show the progress of pulling as bars, lines, or none [default: auto]",
+	 "auto bars lines none"},
 	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
 	{"machine", 0, "KIND", opt_string, FIELD(machine),
-	 "What runs the guest: auto, kvm, qemu [default: auto]"},
+	 "What runs the guest: auto, kvm, qemu [default: auto]", "auto kvm qemu"},
 	{"kernel", 0, "FILE", opt_string, FIELD(kernel),
 	 "Boot this kernel (ELF vmlinux or bzImage) instead of msb's own"},
 	{"log-level", 0, "LEVEL", opt_string, FIELD(log_level),
-	 "Detail of the runtime's log: error, warn, info, debug, trace"},
+	 "Detail of the runtime's log: error, warn, info, debug, trace",
+	 "error warn info debug trace"},
 	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no progress and no notices"},
 	{0},
 };
@@ -174,7 +177,6 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 {
 	struct image_fetch fetch;
 	enum machine_kind machine;
-	enum log_level level;
 
 	if (o->name && sandbox_name_check(o->name, e) < 0)
 		return -1;
@@ -195,26 +197,10 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 	if (o->tmpfs.n > BOOT_TMPFS_MAX)
 		return err_set(e, ERR_INVALID, "too many tmpfs mounts (at most %d)",
 			       BOOT_TMPFS_MAX);
-	if (o->pull && strcmp(o->pull, "always") != 0 && strcmp(o->pull, "if-missing") != 0 &&
-	    strcmp(o->pull, "never") != 0)
-		return err_set(e, ERR_USAGE,
-			       "invalid value '%s' for '--pull <WHEN>': expected "
-			       "always, if-missing or never",
-			       o->pull);
-	if (o->machine && machine_kind_parse(o->machine, &machine) < 0)
-		return err_set(e, ERR_USAGE,
-			       "invalid value '%s' for '--machine <KIND>': expected "
-			       "auto, kvm or qemu",
-			       o->machine);
 	if (registry_ca_certs_check(o->ca_certs, e) < 0 || fetch_options(o, &fetch, e) < 0)
 		return -1;
 	if (o->kernel && check_kernel(o->kernel, e) < 0)
 		return -1;
-	if (o->log_level && log_level_parse(o->log_level, &level) < 0)
-		return err_set(e, ERR_USAGE,
-			       "invalid value '%s' for '--log-level <LEVEL>': "
-			       "expected error, warn, info, debug or trace",
-			       o->log_level);
 	{
 		_cleanup_free_ char *qemu = NULL;
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "capture.h"
+#include "../testing.h"
 
 #include "cli/opt.h"
 
 struct args {
 	bool quiet, detach;
-	char *name;
+	char *name, *when, *format;
 	struct strv env;
 	uint64_t memory, timeout;
 	unsigned cpus;
@@ -24,6 +24,8 @@ static const struct opt second[] = {
 	{"memory", 'm', "SIZE", opt_memory, FIELD(memory), "Size"},
 	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), NULL},
 	{"timeout", 0, "DURATION", opt_duration, FIELD(timeout), "Time"},
+	{"when", 'w', "WHEN", opt_string, FIELD(when), "Time", "always if-missing never"},
+	{"format", 0, "FORMAT", opt_string, FIELD(format), "Form", "json"},
 	{0},
 };
 static const struct opt *const tables[] = {first, second, NULL};
@@ -41,6 +43,8 @@ static const struct command cmd = {
 static void args_release(struct args *a)
 {
 	free(a->name);
+	free(a->when);
+	free(a->format);
 	strv_release(&a->env);
 	*a = (struct args){0};
 }
@@ -69,7 +73,7 @@ static int parse(const struct command *c, const char *line, struct args *a, stru
 	*ops = (struct operands){0};
 	*e = (struct err){0};
 	split(line, &argv);
-	r = opt_parse(c, "msb run", (int)argv.n, argv.v, a, ops, e);
+	r = opt_parse(c, (int)argv.n, argv.v, a, ops, e);
 	strv_release(&argv);
 	return r;
 }
@@ -177,6 +181,14 @@ static void test_refused(void **state)
 				    "supplied"},
 		{"-m 5x img", "invalid value '5x' for '--memory <SIZE>': invalid size (expected "
 			      "e.g. 512M, 1G): 5x"},
+		{"--when sometimes img", "invalid value 'sometimes' for '--when <WHEN>': expected "
+					 "always, if-missing or never"},
+		{"-w alway img", "invalid value 'alway' for '--when <WHEN>': expected always, "
+				 "if-missing or never"},
+		{"--when= img", "invalid value '' for '--when <WHEN>': expected always, "
+				"if-missing or never"},
+		{"--format yaml img", "invalid value 'yaml' for '--format <FORMAT>': expected "
+				      "json"},
 		{"-c 0 img", "invalid value '0' for '--cpus <N>': number of CPUs must be 1 to "
 			     "32: 0"},
 	};
@@ -190,6 +202,23 @@ static void test_refused(void **state)
 		assert_int_equal(e.code, ERR_USAGE);
 		assert_string_equal(e.msg, cases[i].message);
 		assert_null(ops.args.v);
+		args_release(&a);
+	}
+}
+
+static void test_fixed_values(void **state)
+{
+	static const char *const lines[] = {"--when always img", "-wif-missing img",
+					    "-w never --format json img"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct operands ops;
+		struct args a;
+		struct err e;
+
+		assert_int_equal(parse(&cmd, lines[i], &a, &ops, &e), 0);
+		assert_non_null(strstr(lines[i], a.when));
+		operands_release(&ops);
 		args_release(&a);
 	}
 }
@@ -321,7 +350,7 @@ static void test_cpus(void **state)
 	assert_int_equal(n, 32);
 }
 
-/* --- commands and help --------------------------------------------------------------------- */
+/* --- commands and options ------------------------------------------------------------------ */
 
 static void test_command_find(void **state)
 {
@@ -343,27 +372,77 @@ static void test_command_find(void **state)
 	assert_null(command_find(table, "list  l"));
 }
 
-static void print_help(void *arg)
+static void test_asked(void **state)
 {
-	struct operands ops;
-	struct args a;
-	struct err e;
+	static const struct {
+		const char *line;
+		int result;
+	} cases[] = {
+		{"-h", ASK_HELP_SHORT},      {"-q --help", ASK_HELP},
+		{"img ls --tree", ASK_TREE}, {"-n x -e A=1 img --help --nonsense", ASK_HELP},
+		{"--name --help img", 0}, /* a value */
+		{"img -- --tree", 0},        {"--nonsense --help", -1},
+	};
 
-	*(int *)arg = parse(&cmd, "-q --help", &a, &ops, &e);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct operands ops;
+		struct args a;
+		struct err e;
+
+		if (parse(&cmd, cases[i].line, &a, &ops, &e) != cases[i].result)
+			fail_msg("'%s': %s", cases[i].line, e.msg);
+		operands_release(&ops);
+		args_release(&a);
+	}
 }
 
-static void test_help(void **state)
+static void test_command_option(void **state)
 {
-	int r = 0;
-	_cleanup_free_ char *text = capture(stdout, print_help, &r);
+	static const char *const names[] = {"quiet",   "detach", "name",   "env",  "memory",
+					    "timeout", "when",   "format", "tree", "help"};
 
-	assert_int_equal(r, 1);
-	assert_non_null(strstr(text, "Run it\n\nUsage: msb run [OPTIONS] <IMAGE>"));
-	assert_non_null(strstr(text, "\n  -q, --quiet                        Be quiet\n"));
-	assert_non_null(strstr(text, "\n  -m, --memory <SIZE>                Size\n"));
-	assert_non_null(strstr(text, "\n      --timeout <DURATION>           Time\n"));
-	assert_non_null(strstr(text, "\n  -h, --help                         Print help\n"));
-	assert_null(strstr(text, "--cpus")); /* without help text: not shown */
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_string_equal(command_option(&cmd, i)->name, names[i]);
+	assert_null(command_option(&cmd, ARRAY_SIZE(names)));
+	assert_null(command_option(&cmd, 1000));
+}
+
+static void test_unknown_options_with_a_likely_one(void **state)
+{
+	static const struct {
+		const char *line, *hint;
+	} cases[] = {
+		{"--nmae x img", "did you mean '--name'?"},
+		{"--nam=secret img", "did you mean '--name'?"},
+		{"--memroy 1 img", "did you mean '--memory'?"},
+		{"--tre img", "did you mean '--tree'?"},
+		{"--frobnicate img", ""},
+		{"--cpu 1 img", ""}, /* without help text: not told */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct operands ops;
+		struct args a;
+		struct err e;
+
+		assert_int_equal(parse(&cmd, cases[i].line, &a, &ops, &e), -1);
+		assert_string_equal(e.hint, cases[i].hint);
+		assert_null(strstr(e.msg, "secret"));
+		args_release(&a);
+	}
+}
+
+static void test_next_word(void **state)
+{
+	const char *list = "one  two three", *none = NULL, *word;
+	size_t len;
+
+	assert_true(next_word(&list, &word, &len) && len == 3 && memcmp(word, "one", 3) == 0);
+	assert_true(next_word(&list, &word, &len) && len == 3 && memcmp(word, "two", 3) == 0);
+	assert_true(next_word(&list, &word, &len) && len == 5 && memcmp(word, "three", 5) == 0);
+	assert_false(next_word(&list, &word, &len));
+	assert_false(next_word(&list, &word, &len));
+	assert_false(next_word(&none, &word, &len));
 }
 
 int main(void)
@@ -371,12 +450,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_fixed_values),
 		cmocka_unit_test(test_command_without_a_command),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_cpus),
 		cmocka_unit_test(test_command_find),
-		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_asked),
+		cmocka_unit_test(test_command_option),
+		cmocka_unit_test(test_unknown_options_with_a_likely_one),
+		cmocka_unit_test(test_next_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,25 +159,13 @@ static void test_messages(void **state)
 				  "warn: number 1\n");
 }
 
-static void test_format_option(void **state)
-{
-	struct err e = {0};
-
-	assert_int_equal(check_format(NULL, &e), 0);
-	assert_int_equal(check_format("json", &e), 0);
-	assert_int_equal(check_format("yaml", &e), -1);
-	assert_int_equal(e.code, ERR_USAGE);
-	assert_int_equal(check_format("", &e), -1);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_format_bytes),  cmocka_unit_test(test_table),
-		cmocka_unit_test(test_json),          cmocka_unit_test(test_messages),
-		cmocka_unit_test(test_format_option), cmocka_unit_test(test_json_text),
-		cmocka_unit_test(test_key_value),     cmocka_unit_test(test_wide_table),
-		cmocka_unit_test(test_shorten),
+		cmocka_unit_test(test_format_bytes), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_json),         cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_json_text),    cmocka_unit_test(test_key_value),
+		cmocka_unit_test(test_wide_table),   cmocka_unit_test(test_shorten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
