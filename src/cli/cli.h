@@ -18,12 +18,23 @@ int cli_open(struct cli *cli, struct err *e);
 /* The same for what makes room on the disk, which has to work when there is none. */
 int cli_open_to_remove(struct cli *cli, struct err *e);
 
+/*
+ * The row of commands' option tables by which sandboxes are chosen by their labels; `args` has a
+ * struct strv labels.
+ */
+#define LABEL_OPT(args)                                                               \
+	{                                                                             \
+		"label", 0, "KEY[=VALUE]", opt_condition, offsetof(args, labels),     \
+			"Those with this label; several: those that have all of them" \
+	}
+
 /* "   ✓ Stopped      NAME (1.2s)" on standard error, unless quiet. */
 void print_success(bool quiet, const char *verb, const char *target, uint64_t duration_ns);
 void print_warning(const char *fmt, ...) PRINTF_FORMAT(1, 2);
 
 /*
- * A table on standard output: column width is the widest cell, four spaces between columns.
+ * A table on standard output: column width is that of the cell with most characters, four spaces
+ * between columns.
  * Nothing at all is printed for no rows.
  */
 struct table {
@@ -34,8 +45,22 @@ void table_init(struct table *t, size_t columns, ...); /* the header's strings *
 void table_add(struct table *t, char *cell);           /* takes it over */
 void table_print(struct table *t);                     /* and releases it */
 
+/*
+ * A copy made harmless as by str_printable, of at most `max` characters, of which the last three
+ * are "..." when it was longer; owned.
+ */
+char *shorten(const char *s, size_t max);
+
+/* A line "KEY  VALUE" with the key padded to a width, and the value made harmless. */
+void print_key_value(int indent, int width, const char *key, const char *value);
+
 /* "1.5 MiB"; owned. */
 char *format_bytes(uint64_t n);
+/*
+ * A JSON string; what is no UTF-8 in it (a path, a message cut short) as str_printable shows it.
+ * null for NULL.
+ */
+json_t *json_text(const char *s);
 /* Pretty-prints on standard output and releases the value. */
 void print_json(json_t *j);
 /* Checks the value of --format: NULL or "json". */

@@ -178,13 +178,6 @@ static json_t *details(struct cli *cli, const struct image_row *row, struct err 
 	return j;
 }
 
-static void print_key_value(int indent, int width, const char *key, const char *value)
-{
-	_cleanup_free_ char *text = str_printable(value ? value : "");
-
-	printf("%*s%-*s%s\n", indent, "", width, key, text);
-}
-
 static void print_field(const char *key, const char *value)
 {
 	if (value && *value)

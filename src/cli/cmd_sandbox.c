@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* msb create, start, stop, rm, ls: the life of a sandbox between commands. */
+/* msb create, start, stop, restart, rm: the life of a sandbox between commands. */
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
@@ -9,30 +9,80 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Runs `fn` for every named sandbox; an error of one does not keep the others from their turn. */
-static int for_each_name(struct cli *cli, const struct operands *ops, void *args,
-			 int (*fn)(struct cli *cli, const struct sandbox_row *row, void *args,
-				   struct err *e),
-			 struct err *e)
-{
-	int status = 0;
+typedef int sandbox_fn(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e);
 
-	if (cli_open(cli, e) < 0)
+/* Which sandboxes a command is to work on: those that are named, and those with the labels. */
+struct choice {
+	const struct strv *names;
+	const struct strv *labels;
+	bool quiet;
+	bool removes; /* see cli_open_to_remove */
+};
+
+static bool has_name(const struct strv *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (strcmp(names->v[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Names each of them once, `ret_named` of them because the user did. 0 or -1. */
+static int choose(struct cli *cli, const struct choice *c, struct strv *ret, size_t *ret_named,
+		  struct err *e)
+{
+	const struct sandbox_query q = {.labels = c->labels};
+	struct sandbox_row *rows;
+	size_t n;
+
+	if (c->names->n == 0 && c->labels->n == 0)
+		return err_set(e, ERR_USAGE,
+			       "the following required arguments were not provided: <NAME>... "
+			       "or --label <KEY[=VALUE]>");
+	if ((c->removes ? cli_open_to_remove(cli, e) : cli_open(cli, e)) < 0)
 		return -1;
-	for (size_t i = 0; i < ops->args.n; i++) {
+	for (size_t i = 0; i < c->names->n; i++)
+		if (!has_name(ret, c->names->v[i]))
+			strv_add(ret, c->names->v[i]);
+	*ret_named = ret->n;
+	if (c->labels->n == 0)
+		return 0;
+	if (sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (!has_name(ret, rows[i].name))
+			strv_add(ret, rows[i].name);
+	sandbox_rows_free(rows, n);
+	return 0;
+}
+
+/* Runs `fn` for each of the chosen; an error of one does not keep the others from their turn. */
+static int for_each(struct cli *cli, const struct choice *c, void *args, sandbox_fn *fn,
+		    struct err *e)
+{
+	struct strv names = {0};
+	size_t named = 0;
+	int status = choose(cli, c, &names, &named, e);
+
+	if (status == 0 && names.n == 0 && !c->quiet)
+		fputs("No sandboxes with these labels.\n", stderr);
+	for (size_t i = 0; status >= 0 && i < names.n; i++) {
 		struct sandbox_row row;
 		struct err one = {0};
-		int r = sandboxes_get(&cli->db, &cli->home, ops->args.v[i], &row, &one);
+		int r = sandboxes_get(&cli->db, &cli->home, names.v[i], &row, &one);
 
 		if (r == 0) {
 			r = fn(cli, &row, args, &one);
 			sandbox_row_release(&row);
+		} else if (i >= named && one.code == ERR_NOT_FOUND) {
+			continue; /* it was there a moment ago, but nobody asked for it by name */
 		}
 		if (r < 0) {
 			err_print(&one);
 			status = 1;
 		}
 	}
+	strv_release(&names);
 	return status;
 }
 
@@ -95,23 +145,34 @@ int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 
 /* --- start --------------------------------------------------------------------------------- */
 
-struct quiet_args {
+struct start_args {
+	struct strv labels;
 	bool quiet;
 };
 
-static const struct opt quiet_opts[] = {
-	{"quiet", 'q', NULL, NULL, offsetof(struct quiet_args, quiet), "Print nothing"},
+static const struct opt start_opts[] = {
+	LABEL_OPT(struct start_args),
+	{"quiet", 'q', NULL, NULL, offsetof(struct start_args, quiet), "Print nothing"},
 	{0},
 };
 
-const struct opt *const start_options[] = {quiet_opts, NULL};
-const size_t start_args_size = sizeof(struct quiet_args);
+const struct opt *const start_options[] = {start_opts, NULL};
+const size_t start_args_size = sizeof(struct start_args);
+
+/* Starts one whose lock is held, lets go of the lock, and waits until the sandbox is up. */
+static int start_locked(struct cli *cli, const struct sandbox_row *row, int *lock, struct err *e)
+{
+	struct launch launch = {.fd = -1};
+	int r = sandbox_start(cli, row, *lock, false, NULL, NULL, &launch, e);
+
+	close_fd(lock);
+	return r < 0 ? -1 : wait_detached(cli, row, &launch, e);
+}
 
 static int start_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
 {
-	const struct quiet_args *a = args;
+	const struct start_args *a = args;
 	uint64_t started = clock_mono_ns();
-	struct launch launch = {.fd = -1};
 	_cleanup_close_ int lock = -1;
 
 	if (row->status == SANDBOX_RUNNING)
@@ -119,10 +180,7 @@ static int start_one(struct cli *cli, const struct sandbox_row *row, void *args,
 			       "sandbox still running: cannot start sandbox '%s': already running",
 			       row->name);
 	lock = sandboxes_lock(&cli->home, row, e);
-	if (lock < 0 || sandbox_start(cli, row, lock, false, NULL, NULL, &launch, e) < 0)
-		return -1;
-	close_fd(&lock);
-	if (wait_detached(cli, row, &launch, e) < 0)
+	if (lock < 0 || start_locked(cli, row, &lock, e) < 0)
 		return -1;
 	print_success(a->quiet, "Started", row->name, clock_mono_ns() - started);
 	return 0;
@@ -130,18 +188,24 @@ static int start_one(struct cli *cli, const struct sandbox_row *row, void *args,
 
 int cmd_start(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
-	return for_each_name(cli, ops, args, start_one, e);
+	const struct start_args *a = args;
+	const struct choice c = {&ops->args, &a->labels, a->quiet};
+
+	return for_each(cli, &c, args, start_one, e);
 }
 
 /* --- stop ---------------------------------------------------------------------------------- */
 
 struct stop_args {
+	struct strv labels;
 	bool force;
 	bool quiet;
 	char *timeout;
+	uint64_t grace_ms; /* what these come to; 0: none */
 };
 
 static const struct opt stop_opts[] = {
+	LABEL_OPT(struct stop_args),
 	{"force", 'f', NULL, NULL, offsetof(struct stop_args, force), "Kill it at once"},
 	{"timeout", 't', "SECONDS", opt_string, offsetof(struct stop_args, timeout),
 	 "Kill it when it has not stopped after this time [default: 10]"},
@@ -152,22 +216,35 @@ static const struct opt stop_opts[] = {
 const struct opt *const stop_options[] = {stop_opts, NULL};
 const size_t stop_args_size = sizeof(struct stop_args);
 
-#define STOP_TIMEOUT_MS 10000
+#define STOP_TIMEOUT 10 /* seconds */
 
-/* Stops a running sandbox and returns when it is down and recorded as such. */
-static int stop_running(struct cli *cli, const struct sandbox_row *row, bool force,
-			uint64_t timeout_ms, struct err *e)
+/*
+ * Asks the monitor for the end of a running sandbox, killed after `grace_ms`, and waits for its
+ * answer. 0 or -1.
+ */
+static int request_stop(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
+			struct err *e)
 {
-	json_t *request = json_pack("{s:s, s:b, s:I}", "op", "stop", "force", force, "timeout_ms",
-				    (json_int_t)timeout_ms);
+	json_t *request = json_pack("{s:s, s:b, s:I}", "op", "stop", "force", grace_ms == 0,
+				    "timeout_ms", (json_int_t)grace_ms);
 	_cleanup_close_ int fd = control_connect(&cli->home, row, e);
 	json_t *answer = fd >= 0 ? control_call(fd, request, e) : NULL;
-	struct sandbox_row now;
 
 	json_decref(request);
 	if (!answer && e->code != ERR_STATE) /* it may have ended by itself meanwhile */
 		return -1;
 	json_decref(answer);
+	return 0;
+}
+
+/* Stops a running sandbox and returns when it is down and recorded as such. */
+static int stop_running(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
+			struct err *e)
+{
+	struct sandbox_row now;
+
+	if (request_stop(cli, row, grace_ms, e) < 0)
+		return -1;
 	/* The monitor answers just before it gives up its lock: wait for that, then note it. */
 	if (sandboxes_wait_unlocked(&cli->home, row, e) < 0)
 		return -1;
@@ -181,37 +258,93 @@ static int stop_running(struct cli *cli, const struct sandbox_row *row, bool for
 static int stop_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
 {
 	const struct stop_args *a = args;
-	uint64_t started = clock_mono_ns(), seconds = STOP_TIMEOUT_MS / 1000;
+	uint64_t started = clock_mono_ns();
 
-	if (a->timeout)
-		parse_u64(a->timeout, 86400, &seconds);
-	if (row->status == SANDBOX_RUNNING &&
-	    stop_running(cli, row, a->force || seconds == 0, seconds * 1000, e) < 0)
+	if (row->status == SANDBOX_RUNNING && stop_running(cli, row, a->grace_ms, e) < 0)
 		return -1;
 	print_success(a->quiet, "Stopped", row->name, clock_mono_ns() - started);
 	return 0;
 }
 
-int cmd_stop(struct cli *cli, void *args, struct operands *ops, struct err *e)
+static int for_each_to_stop(struct cli *cli, const struct operands *ops, struct stop_args *a,
+			    sandbox_fn *fn, struct err *e)
 {
-	const struct stop_args *a = args;
-	uint64_t seconds;
+	const struct choice c = {&ops->args, &a->labels, a->quiet};
+	uint64_t seconds = STOP_TIMEOUT;
 
 	if (a->timeout && parse_u64(a->timeout, 86400, &seconds) < 0)
 		return err_set(e, ERR_USAGE,
 			       "invalid value '%s' for '--timeout <SECONDS>': expected 0 to 86400",
 			       a->timeout);
-	return for_each_name(cli, ops, args, stop_one, e);
+	a->grace_ms = a->force ? 0 : seconds * 1000;
+	return for_each(cli, &c, a, fn, e);
+}
+
+int cmd_stop(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	return for_each_to_stop(cli, ops, args, stop_one, e);
+}
+
+/* --- restart ------------------------------------------------------------------------------- */
+
+const struct opt *const restart_options[] = {stop_opts, NULL};
+const size_t restart_args_size = sizeof(struct stop_args);
+
+/* Ends it and takes over its lock, so that nobody comes in between. The lock, or -1. */
+static int stop_and_lock(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
+			 struct err *e)
+{
+	struct sandbox_row now;
+	int lock;
+
+	if (row->status != SANDBOX_RUNNING)
+		return sandboxes_lock(&cli->home, row, e);
+	if (request_stop(cli, row, grace_ms, e) < 0)
+		return -1;
+	lock = sandboxes_lock_wait(&cli->home, row, e);
+	/* Whoever had it before may have removed the sandbox. */
+	if (lock >= 0 && sandboxes_get(&cli->db, &cli->home, row->name, &now, e) < 0) {
+		close_fd(&lock);
+		return -1;
+	}
+	if (lock >= 0)
+		sandbox_row_release(&now);
+	return lock;
+}
+
+static int restart_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
+{
+	const struct stop_args *a = args;
+	uint64_t started = clock_mono_ns();
+	_cleanup_close_ int lock = -1;
+
+	if (row->ephemeral)
+		return err_set(e, ERR_STATE,
+			       "cannot restart sandbox '%s': it has no name of its own and is "
+			       "deleted when it stops",
+			       row->name);
+	lock = stop_and_lock(cli, row, a->grace_ms, e);
+	if (lock < 0 || start_locked(cli, row, &lock, e) < 0)
+		return -1;
+	print_success(a->quiet, "Restarted", row->name, clock_mono_ns() - started);
+	return 0;
+}
+
+int cmd_restart(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	return for_each_to_stop(cli, ops, args, restart_one, e);
 }
 
 /* --- rm ------------------------------------------------------------------------------------ */
 
 struct rm_args {
+	struct strv labels;
 	bool force;
 	bool quiet;
 };
 
 static const struct opt rm_opts[] = {
+	LABEL_OPT(struct rm_args),
 	{"force", 'f', NULL, NULL, offsetof(struct rm_args, force), "Kill it first if it runs"},
 	{"quiet", 'q', NULL, NULL, offsetof(struct rm_args, quiet), "Print nothing"},
 	{0},
@@ -230,7 +363,7 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 			err_set(e, ERR_BUSY, "sandbox still running: %s", row->name);
 			return err_hint(e, "stop it first, or use --force");
 		}
-		if (stop_running(cli, row, true, 0, e) < 0)
+		if (stop_running(cli, row, 0, e) < 0)
 			return -1;
 	}
 	/* Stopping an ephemeral one has deleted it already; deleting twice does no harm. */
@@ -243,84 +376,8 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 
 int cmd_rm(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
-	if (cli_open_to_remove(cli, e) < 0)
-		return -1;
-	return for_each_name(cli, ops, args, rm_one, e);
-}
+	const struct rm_args *a = args;
+	const struct choice c = {&ops->args, &a->labels, a->quiet, .removes = true};
 
-/* --- ls ------------------------------------------------------------------------------------ */
-
-struct ls_args {
-	bool running;
-	bool stopped;
-	bool quiet;
-	char *format;
-};
-
-static const struct opt ls_opts[] = {
-	{"running", 0, NULL, NULL, offsetof(struct ls_args, running), "Only running ones"},
-	{"stopped", 0, NULL, NULL, offsetof(struct ls_args, stopped), "Only those not running"},
-	{"format", 0, "FORMAT", opt_string, offsetof(struct ls_args, format), "json"},
-	{"quiet", 'q', NULL, NULL, offsetof(struct ls_args, quiet), "Print only names"},
-	{0},
-};
-
-const struct opt *const ls_options[] = {ls_opts, NULL};
-const size_t ls_args_size = sizeof(struct ls_args);
-
-static json_t *row_to_json(const struct sandbox_row *row)
-{
-	char when[RFC3339_LEN];
-
-	rfc3339_format(row->created_at, when);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?}", "name", row->name, "status",
-			 sandbox_status_name(row->status), "created_at", when, "image", row->image,
-			 "reason", row->reason);
-}
-
-static void list_rows(const struct ls_args *a, const struct sandbox_row *rows, size_t n)
-{
-	json_t *json = a->format ? json_array() : NULL;
-	struct table t;
-
-	table_init(&t, 4, "NAME", "IMAGE", "STATUS", "CREATED");
-	for (size_t i = 0; i < n; i++) {
-		bool running = rows[i].status == SANDBOX_RUNNING;
-		char when[RFC3339_LEN];
-
-		if ((a->running && !running) || (a->stopped && running))
-			continue;
-		if (a->quiet) {
-			puts(rows[i].name);
-		} else if (json) {
-			json_array_append_new(json, row_to_json(&rows[i]));
-		} else {
-			local_time_format(rows[i].created_at, when);
-			table_add(&t, xstrdup(rows[i].name));
-			table_add(&t, xstrdup(rows[i].image));
-			table_add(&t, xstrdup(sandbox_status_name(rows[i].status)));
-			table_add(&t, xstrdup(when));
-		}
-	}
-	if (!a->quiet && !json && t.cells.n == t.columns)
-		fputs("No sandboxes found.\n", stderr);
-	table_print(&t);
-	if (json)
-		print_json(json);
-}
-
-int cmd_ls(struct cli *cli, void *args, struct operands *ops, struct err *e)
-{
-	const struct ls_args *a = args;
-	struct sandbox_row *rows;
-	size_t n;
-
-	if (check_format(a->format, e) < 0 || cli_open(cli, e) < 0 ||
-	    sandboxes_list(&cli->db, &cli->home, &rows, &n, e) < 0)
-		return -1;
-	list_rows(a, rows, n);
-	for (size_t i = 0; i < n; i++)
-		sandbox_row_release(&rows[i]);
-	free(rows);
-	return 0;
+	return for_each(cli, &c, args, rm_one, e);
 }

@@ -2,6 +2,7 @@
 #include "cli/opt.h"
 
 #include "sandbox/spec.h"
+#include "state/labels.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -117,6 +118,24 @@ int opt_cpus(const char *value, void *field, struct err *e)
 			       value);
 	*(unsigned *)field = (unsigned)n;
 	return 0;
+}
+
+static int add_label(const char *value, struct strv *labels, struct err *e)
+{
+	if (labels->n == LABELS_MAX)
+		return err_set(e, ERR_INVALID, "there can be at most %d labels", LABELS_MAX);
+	strv_add(labels, value);
+	return 0;
+}
+
+int opt_label(const char *value, void *field, struct err *e)
+{
+	return label_check_new(value, e) < 0 ? -1 : add_label(value, field, e);
+}
+
+int opt_condition(const char *value, void *field, struct err *e)
+{
+	return label_check(value, e) < 0 ? -1 : add_label(value, field, e);
 }
 
 /* --- parsing ------------------------------------------------------------------------------- */

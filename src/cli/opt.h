@@ -62,8 +62,10 @@ void command_print_usage(const struct command *c, const char *path, bool to_stde
 void command_print_help(const struct command *c, const char *path);
 
 /* Value parsers. */
-opt_parse_fn opt_string;   /* char *, owned; the last one wins */
-opt_parse_fn opt_strings;  /* struct strv */
-opt_parse_fn opt_memory;   /* uint64_t bytes: "512", "512M", "1.5G"; a bare number is MiB */
-opt_parse_fn opt_duration; /* uint64_t ms: "30", "30s", "5m", "1h" */
-opt_parse_fn opt_cpus;     /* unsigned */
+opt_parse_fn opt_string;    /* char *, owned; the last one wins */
+opt_parse_fn opt_strings;   /* struct strv */
+opt_parse_fn opt_memory;    /* uint64_t bytes: "512", "512M", "1.5G"; a bare number is MiB */
+opt_parse_fn opt_duration;  /* uint64_t ms: "30", "30s", "5m", "1h" */
+opt_parse_fn opt_cpus;      /* unsigned */
+opt_parse_fn opt_label;     /* struct strv: K=V or K, a label to be given, checked */
+opt_parse_fn opt_condition; /* struct strv: K=V or K, a condition on labels, checked */

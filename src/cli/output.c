@@ -44,6 +44,34 @@ void print_warning(const char *fmt, ...)
 		shown);
 }
 
+/* Texts here are well-formed UTF-8, in which these bytes begin a character. */
+static bool begins_character(char c)
+{
+	return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+static size_t characters(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += begins_character(*s);
+	return n;
+}
+
+char *shorten(const char *s, size_t max)
+{
+	char *text = str_printable(s), *end = text, *shorter;
+
+	if (characters(text) <= max)
+		return text;
+	for (size_t n = 0; n < max - 3 || !begins_character(*end); end++)
+		n += begins_character(*end);
+	shorter = xasprintf("%.*s...", (int)(end - text), text);
+	free(text);
+	return shorter;
+}
+
 void table_init(struct table *t, size_t columns, ...)
 {
 	va_list ap;
@@ -66,16 +94,23 @@ void table_print(struct table *t)
 	_cleanup_free_ size_t *width = xcalloc(t->columns, sizeof(*width));
 
 	for (size_t i = 0; i < t->cells.n; i++)
-		width[i % t->columns] = MAX(width[i % t->columns], strlen(t->cells.v[i]));
+		width[i % t->columns] = MAX(width[i % t->columns], characters(t->cells.v[i]));
 	for (size_t i = 0; t->cells.n > t->columns && i < t->cells.n; i++) {
 		bool last = i % t->columns == t->columns - 1;
 		bool header = colour && i < t->columns;
+		size_t pad = last ? 0 : width[i % t->columns] - characters(t->cells.v[i]) + 4;
 
-		printf("%s%-*s%s%s", header ? "\033[1;36m" : "",
-		       last ? 0 : (int)width[i % t->columns], t->cells.v[i],
-		       header ? "\033[0m" : "", last ? "\n" : "    ");
+		printf("%s%s%s%*s%s", header ? "\033[1;36m" : "", t->cells.v[i],
+		       header ? "\033[0m" : "", (int)pad, "", last ? "\n" : "");
 	}
 	strv_release(&t->cells);
+}
+
+void print_key_value(int indent, int width, const char *key, const char *value)
+{
+	_cleanup_free_ char *text = str_printable(value ? value : "");
+
+	printf("%*s%-*s%s\n", indent, "", width, key, text);
 }
 
 char *format_bytes(uint64_t n)
@@ -90,6 +125,18 @@ char *format_bytes(uint64_t n)
 	for (; v >= 1023.95 && u + 1 < ARRAY_SIZE(units); u++)
 		v /= 1024;
 	return xasprintf("%.1f %s", v, units[u]);
+}
+
+json_t *json_text(const char *s)
+{
+	json_t *j = s ? json_string(s) : json_null();
+
+	if (!j) {
+		_cleanup_free_ char *shown = str_printable(s);
+
+		j = json_string(shown);
+	}
+	return j;
 }
 
 void print_json(json_t *j)

@@ -36,6 +36,8 @@ const struct opt sandbox_opts[] = {
 	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), "Number of virtual CPUs [default: 1]"},
 	{"env", 'e', "KEY=VALUE", opt_env, FIELD(env),
 	 "Set an environment variable; KEY alone copies the caller's"},
+	{"label", 0, "KEY=VALUE", opt_label, FIELD(labels),
+	 "Label the sandbox, for --label of other commands"},
 	{"workdir", 'w', "PATH", opt_string, FIELD(workdir), "Working directory of commands"},
 	{"user", 'u', "USER", opt_string, FIELD(user), "User of commands: name, uid, uid:gid"},
 	{"hostname", 'H', "NAME", opt_string, FIELD(hostname),
@@ -320,6 +322,23 @@ void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *c
 		strv_add(ret, command->v[i]);
 }
 
+char *sandbox_command_text(const struct sandbox_row *row)
+{
+	const struct strv none = {0};
+	struct strv words = {0};
+	char *text = xstrdup("");
+
+	sandbox_resolve_command(row, &none, &words);
+	for (size_t i = 0; i < words.n; i++) {
+		char *longer = xasprintf("%s%s%s", text, i ? " " : "", words.v[i]);
+
+		free(text);
+		text = longer;
+	}
+	strv_release(&words);
+	return text;
+}
+
 const char *sandbox_shell(const struct sandbox_row *row)
 {
 	const char *shell = json_string_value(json_object_get(row->config, "shell"));
@@ -389,8 +408,8 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 	json_decref(record);
 	if (!config)
 		return err_set(e, ERR_INVALID, "options must be valid UTF-8");
-	r = sandboxes_create(&cli->db, &cli->home, o->name, image, ephemeral, config, ret, ret_lock,
-			     e);
+	r = sandboxes_create(&cli->db, &cli->home, o->name, image, ephemeral, config, &o->labels,
+			     ret, ret_lock, e);
 	json_decref(config);
 	if (r == 0 && from_dir && make_root_from_dir(cli, image, ret, e) < 0) {
 		sandbox_discard(cli, ret, ret_lock);

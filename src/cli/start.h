@@ -16,9 +16,10 @@
 /* Options of commands that create sandboxes. */
 struct sandbox_options {
 	char *name;
-	uint64_t memory; /* bytes; 0: default */
-	unsigned cpus;   /* 0: default */
-	struct strv env; /* K=V, checked */
+	uint64_t memory;    /* bytes; 0: default */
+	unsigned cpus;      /* 0: default */
+	struct strv env;    /* K=V, checked */
+	struct strv labels; /* checked */
 	char *workdir;
 	char *user;
 	char *hostname;
@@ -76,5 +77,7 @@ void sandbox_discard(struct cli *cli, const struct sandbox_row *row, int *lock_f
  */
 void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *command,
 			     struct strv *ret);
+/* The same without a command, as one text for people; owned, "" when there is none. */
+char *sandbox_command_text(const struct sandbox_row *row);
 /* The shell for sessions without a command. */
 const char *sandbox_shell(const struct sandbox_row *row);

@@ -72,6 +72,16 @@ static const char *const migrations[] = {
 	"DROP TABLE old_images;"
 	"CREATE VIEW image_users AS SELECT 'sandbox' AS kind, name, image AS reference,"
 	"  json_extract(config, '$.image.manifest_digest') AS manifest_digest FROM sandboxes;",
+	/* Labels go with their sandbox, however it goes. */
+	"CREATE TABLE sandbox_labels ("
+	"  sandbox INTEGER NOT NULL,"
+	"  key TEXT NOT NULL,"
+	"  value TEXT NOT NULL,"
+	"  PRIMARY KEY (sandbox, key)) WITHOUT ROWID;"
+	"CREATE INDEX sandbox_labels_by_key ON sandbox_labels (key, value);"
+	"CREATE INDEX sandboxes_by_status ON sandboxes (status);" /* of many, few run */
+	"CREATE TRIGGER sandbox_labels_go AFTER DELETE ON sandboxes BEGIN"
+	"  DELETE FROM sandbox_labels WHERE sandbox = old.id; END;",
 };
 
 /*
@@ -233,6 +243,11 @@ sqlite3_stmt *db_prepare(struct db *db, struct err *e, const char *sql, const ch
 	st = prepare(db, e, sql, types, ap);
 	va_end(ap);
 	return st;
+}
+
+int db_bind_string(struct db *db, sqlite3_stmt *st, int i, const char *s, struct err *e)
+{
+	return sqlite3_bind_text(st, i, s, -1, SQLITE_TRANSIENT) == SQLITE_OK ? 0 : db_error(db, e);
 }
 
 int db_step(struct db *db, sqlite3_stmt *st, struct err *e)

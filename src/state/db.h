@@ -27,6 +27,8 @@ void db_close(struct db *db);
  * may be NULL), i (int64_t). NULL with the error set.
  */
 sqlite3_stmt *db_prepare(struct db *db, struct err *e, const char *sql, const char *types, ...);
+/* Binds one more argument, counted from 1, where their number is not known beforehand. 0 or -1. */
+int db_bind_string(struct db *db, sqlite3_stmt *st, int i, const char *s, struct err *e);
 /* 1: a row is there, 0: done, -1: the error is set. */
 int db_step(struct db *db, sqlite3_stmt *st, struct err *e);
 /* Prepares and runs a statement that returns no row. 0 or -1. */

@@ -24,7 +24,15 @@ void sandbox_row_release(struct sandbox_row *r)
 	free(r->image);
 	free(r->reason);
 	json_decref(r->config);
+	json_decref(r->labels);
 	*r = (struct sandbox_row){0};
+}
+
+void sandbox_rows_free(struct sandbox_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sandbox_row_release(&rows[i]);
+	free(rows);
 }
 
 const char *sandbox_status_name(enum sandbox_status s)
@@ -71,8 +79,11 @@ char *sandbox_run_dir(const struct home *h, int64_t id)
 
 /* --- locks --------------------------------------------------------------------------------- */
 
-/* Opens and locks run/ID/lock. A descriptor, -EWOULDBLOCK when it is held, or -errno. */
-static int lock_run_dir(const struct home *h, int64_t id, bool create)
+/*
+ * Opens and locks run/ID/lock. A descriptor, -EWOULDBLOCK when it is held and not to be waited
+ * for, or -errno.
+ */
+static int lock_run_dir(const struct home *h, int64_t id, bool create, bool wait)
 {
 	_cleanup_free_ char *dir = sandbox_run_dir(h, id);
 	_cleanup_free_ char *path = xasprintf("%s/lock", dir);
@@ -88,8 +99,9 @@ static int lock_run_dir(const struct home *h, int64_t id, bool create)
 			continue; /* somebody else just deleted the directory */
 		if (fd < 0)
 			return -errno;
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-			return -errno;
+		while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0)
+			if (!wait || errno != EINTR)
+				return -errno;
 		/* Whoever held it before may have deleted the file with the sandbox. */
 		if (stat(path, &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
 		    by_path.st_ino == by_fd.st_ino)
@@ -101,13 +113,20 @@ static int lock_run_dir(const struct home *h, int64_t id, bool create)
 
 int sandboxes_lock(const struct home *h, const struct sandbox_row *row, struct err *e)
 {
-	int fd = lock_run_dir(h, row->id, true);
+	int fd = lock_run_dir(h, row->id, true, false);
 
 	if (fd == -EWOULDBLOCK)
 		return err_set(e, ERR_BUSY, "sandbox still running: %s", row->name);
 	if (fd < 0)
 		return err_sys(e, -fd, "cannot lock sandbox '%s'", row->name);
 	return fd;
+}
+
+int sandboxes_lock_wait(const struct home *h, const struct sandbox_row *row, struct err *e)
+{
+	int fd = lock_run_dir(h, row->id, true, true);
+
+	return fd < 0 ? err_sys(e, -fd, "cannot lock sandbox '%s'", row->name) : fd;
 }
 
 int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row, struct err *e)
@@ -125,32 +144,67 @@ int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row,
 
 /* --- rows ---------------------------------------------------------------------------------- */
 
-#define SANDBOX_COLUMNS                                                                      \
-	"SELECT id, name, image, ephemeral, config, status, reason, created_at, updated_at " \
-	"FROM sandboxes "
+/* Configurations are long, and lists need none: what is not asked for is not read. */
+static sqlite3_stmt *prepare_query(struct db *db, const struct sandbox_query *q, struct err *e)
+{
+	/* What is no JSON is passed on, to be found out by who parses it. */
+	static const char *const configs[] = {
+		[CONFIG_NOTHING] = "NULL",
+		[CONFIG_SETTINGS] = "CASE WHEN json_valid(config) "
+				    "THEN json_remove(config, '$.image') ELSE config END",
+		[CONFIG_WHOLE] = "config",
+	};
+	static const char labels[] =
+		"(SELECT json_group_object(key, value) FROM (SELECT key, value "
+		"FROM sandbox_labels WHERE sandbox = sandboxes.id ORDER BY key))";
+	_cleanup_free_ char *condition = labels_condition(q->labels);
+	_cleanup_free_ char *sql = xasprintf(
+		"SELECT id, name, image, ephemeral, status, reason, created_at, updated_at, "
+		"%s, %s FROM sandboxes WHERE 1%s%s%s ORDER BY %s",
+		configs[q->config], q->with_labels ? labels : "NULL",
+		q->name ? " AND name = ?" : "", condition,
+		q->running ? " AND status = 'Running'" : "", q->by_name ? "name" : "id");
+	sqlite3_stmt *st = db_prepare(db, e, sql, q->name ? "s" : "", q->name);
+
+	if (st && labels_bind(db, st, q->name ? 2 : 1, q->labels, e) < 0) {
+		sqlite3_finalize(st);
+		return NULL;
+	}
+	return st;
+}
+
+/* Reads a column of JSON, if there is something in it. */
+static int read_json(sqlite3_stmt *st, int column, json_t **ret, struct err *e)
+{
+	const char *text = (const char *)sqlite3_column_text(st, column);
+
+	*ret = text ? json_loads(text, 0, NULL) : NULL;
+	if (text && !*ret)
+		return err_set(e, ERR_CORRUPT, "damaged sandbox record in the database");
+	return 0;
+}
 
 static int read_row(sqlite3_stmt *st, struct sandbox_row *ret, struct err *e)
 {
-	const char *config = (const char *)sqlite3_column_text(st, 4);
-
 	*ret = (struct sandbox_row){
 		.id = sqlite3_column_int64(st, 0),
 		.ephemeral = sqlite3_column_int(st, 3) != 0,
-		.config = config ? json_loads(config, 0, NULL) : NULL,
-		.status = status_from_name((const char *)sqlite3_column_text(st, 5)),
-		.created_at = (uint64_t)sqlite3_column_int64(st, 7),
-		.updated_at = (uint64_t)sqlite3_column_int64(st, 8),
+		.status = status_from_name((const char *)sqlite3_column_text(st, 4)),
+		.created_at = (uint64_t)sqlite3_column_int64(st, 6),
+		.updated_at = (uint64_t)sqlite3_column_int64(st, 7),
 	};
-	if (!ret->config)
-		return err_set(e, ERR_CORRUPT, "damaged sandbox record in the database");
+	if (read_json(st, 8, &ret->config, e) < 0 || read_json(st, 9, &ret->labels, e) < 0) {
+		sandbox_row_release(ret);
+		return -1;
+	}
 	ret->name = db_column_string(st, 1);
 	ret->image = db_column_string(st, 2);
-	ret->reason = db_column_string(st, 6);
+	ret->reason = db_column_string(st, 5);
 	return 0;
 }
 
 static int insert_row(struct db *db, const char *name, const char *image, bool ephemeral,
-		      json_t *config, int64_t *ret_id, struct err *e)
+		      json_t *config, const struct strv *labels, int64_t *ret_id, struct err *e)
 {
 	_cleanup_free_ char *text = json_dumps(config, JSON_COMPACT);
 	int64_t now = (int64_t)clock_real_ns();
@@ -169,7 +223,7 @@ static int insert_row(struct db *db, const char *name, const char *image, bool e
 		return -1;
 	}
 	*ret_id = sqlite3_last_insert_rowid(db->conn);
-	return 0;
+	return labels_put(db, *ret_id, labels, e);
 }
 
 static char *random_name(void)
@@ -182,8 +236,8 @@ static char *random_name(void)
 }
 
 int sandboxes_create(struct db *db, const struct home *h, const char *name, const char *image,
-		     bool ephemeral, json_t *config, struct sandbox_row *ret, int *ret_lock,
-		     struct err *e)
+		     bool ephemeral, json_t *config, const struct strv *labels,
+		     struct sandbox_row *ret, int *ret_lock, struct err *e)
 {
 	_cleanup_free_ char *own_name = NULL, *dir = NULL, *logs = NULL;
 	_cleanup_close_ int lock = -1;
@@ -195,12 +249,12 @@ int sandboxes_create(struct db *db, const struct home *h, const char *name, cons
 	do {
 		free(own_name);
 		own_name = name ? xstrdup(name) : random_name();
-		r = insert_row(db, own_name, image, ephemeral, config, &id, e);
+		r = insert_row(db, own_name, image, ephemeral, config, labels, &id, e);
 	} while (r < 0 && e->code == ERR_EXISTS && !name);
 	if (r < 0)
 		goto fail;
 	/* The row becomes visible only now that the lock proves it alive. */
-	lock = lock_run_dir(h, id, true);
+	lock = lock_run_dir(h, id, true, false);
 	if (lock < 0) {
 		err_sys(e, -lock, "cannot make the run directory of sandbox '%s'", own_name);
 		goto fail;
@@ -268,21 +322,26 @@ int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_r
 
 /* --- repair -------------------------------------------------------------------------------- */
 
+json_t *sandbox_read_end(const struct home *h, const struct sandbox_row *row)
+{
+	_cleanup_free_ char *path = home_path(h, "sandboxes/%s/end.json", row->name);
+	_cleanup_free_ char *text = NULL;
+
+	if (read_file(AT_FDCWD, path, END_FILE_MAX, &text, NULL) < 0)
+		return NULL;
+	return json_loads(text, 0, NULL);
+}
+
 /* Takes over what the monitor wrote when it ended. */
 static void read_end(const struct home *h, const struct sandbox_row *row,
 		     enum sandbox_status *status, char **reason)
 {
-	_cleanup_free_ char *path = home_path(h, "sandboxes/%s/end.json", row->name);
-	_cleanup_free_ char *text = NULL;
+	json_t *j = sandbox_read_end(h, row);
 	const char *s = NULL, *why = NULL;
-	json_t *j;
 
 	*status = SANDBOX_CRASHED;
 	*reason = NULL;
-	if (read_file(AT_FDCWD, path, END_FILE_MAX, &text, NULL) < 0)
-		return;
-	j = json_loads(text, 0, NULL);
-	if (json_unpack(j, "{s:s, s?s}", "status", &s, "reason", &why) == 0) {
+	if (j && json_unpack(j, "{s:s, s?s}", "status", &s, "reason", &why) == 0) {
 		*status = status_from_name(s);
 		if (*status < SANDBOX_STOPPED) /* whatever it says, that is no end */
 			*status = SANDBOX_CRASHED;
@@ -303,11 +362,11 @@ static int repair_row(struct db *db, const struct home *h, struct sandbox_row *r
 
 	if (row->status != SANDBOX_RUNNING)
 		return 1;
-	lock = lock_run_dir(h, row->id, false);
+	lock = lock_run_dir(h, row->id, false, false);
 	if (lock == -EWOULDBLOCK)
 		return 1;
 	if (lock == -ENOENT)
-		lock = lock_run_dir(h, row->id, true);
+		lock = lock_run_dir(h, row->id, true, false);
 	if (lock < 0)
 		return lock == -EWOULDBLOCK ? 1 : err_sys(e, -lock, "cannot lock '%s'", row->name);
 	if (row->ephemeral)
@@ -324,8 +383,8 @@ static int repair_row(struct db *db, const struct home *h, struct sandbox_row *r
 int sandboxes_get(struct db *db, const struct home *h, const char *name, struct sandbox_row *ret,
 		  struct err *e)
 {
-	_cleanup_stmt_ sqlite3_stmt *st =
-		db_prepare(db, e, SANDBOX_COLUMNS "WHERE name = ?", "s", name);
+	const struct sandbox_query q = {.name = name, .config = CONFIG_WHOLE, .with_labels = true};
+	_cleanup_stmt_ sqlite3_stmt *st = prepare_query(db, &q, e);
 	int r = st ? db_step(db, st, e) : -1;
 
 	if (r > 0) {
@@ -342,10 +401,10 @@ int sandboxes_get(struct db *db, const struct home *h, const char *name, struct 
 	return r < 0 ? -1 : 0;
 }
 
-int sandboxes_list(struct db *db, const struct home *h, struct sandbox_row **ret, size_t *ret_n,
-		   struct err *e)
+int sandboxes_list(struct db *db, const struct home *h, const struct sandbox_query *q,
+		   struct sandbox_row **ret, size_t *ret_n, struct err *e)
 {
-	_cleanup_stmt_ sqlite3_stmt *st = db_prepare(db, e, SANDBOX_COLUMNS "ORDER BY id", "");
+	_cleanup_stmt_ sqlite3_stmt *st = prepare_query(db, q, e);
 	struct sandbox_row *rows = NULL;
 	size_t n = 0, kept = 0;
 	int r = -1;
@@ -371,12 +430,12 @@ int sandboxes_list(struct db *db, const struct home *h, struct sandbox_row **ret
 			sandbox_row_release(&rows[i]);
 	}
 	if (r < 0) {
-		while (kept)
-			sandbox_row_release(&rows[--kept]);
-		free(rows);
+		sandbox_rows_free(rows, kept);
 		return -1;
 	}
-	sandboxes_sweep(db, h, rows, kept);
+	/* Only who has seen every row can tell what has none. */
+	if (!q->name && !q->running && !(q->labels && q->labels->n))
+		sandboxes_sweep(db, h, rows, kept);
 	*ret = rows;
 	*ret_n = kept;
 	return 0;

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "state/db.h"
+#include "state/labels.h"
 
 #include <jansson.h>
 
@@ -27,7 +27,8 @@ struct sandbox_row {
 	char *name;
 	char *image; /* as the user typed it */
 	bool ephemeral;
-	json_t *config; /* {"image": RECORD, "options": ...}; see sandbox/launch.h */
+	json_t *config; /* see cli/start.h; NULL when it was not asked for */
+	json_t *labels; /* an object of strings, by key; NULL when it was not asked for */
 	enum sandbox_status status;
 	char *reason;        /* why it ended; NULL when there is nothing to say */
 	uint64_t created_at; /* ns, CLOCK_REALTIME */
@@ -47,18 +48,43 @@ char *sandbox_run_dir(const struct home *h, int64_t id);
 
 /*
  * Adds a sandbox in state created, with its directories made and its run lock taken: `ret_lock`
- * is the locked descriptor. A NULL name gives a new unused one. ERR_EXISTS when the name is taken.
+ * is the locked descriptor. A NULL name gives a new unused one. `labels` are checked ones, or
+ * NULL. ERR_EXISTS when the name is taken.
  */
 int sandboxes_create(struct db *db, const struct home *h, const char *name, const char *image,
-		     bool ephemeral, json_t *config, struct sandbox_row *ret, int *ret_lock,
-		     struct err *e);
+		     bool ephemeral, json_t *config, const struct strv *labels,
+		     struct sandbox_row *ret, int *ret_lock, struct err *e);
 
-/* Reads one, repaired. 0, or -1 with ERR_NOT_FOUND or another error. */
+/* How much of a configuration to read. */
+enum config_part {
+	CONFIG_NOTHING,
+	CONFIG_SETTINGS, /* all but the record of the image, which is most of it */
+	CONFIG_WHOLE,
+};
+
+/* Which sandboxes to read and what of them. A zeroed one: all, without the two JSON objects. */
+struct sandbox_query {
+	const char *name;          /* only this one */
+	const struct strv *labels; /* only those for which all of these conditions hold */
+	bool running;              /* only those that, by their rows, ran when last looked at */
+	bool by_name;              /* in order of names, not of creation */
+	enum config_part config;
+	bool with_labels;
+};
+
+/* Reads one whole, repaired. 0, or -1 with ERR_NOT_FOUND or another error. */
 int sandboxes_get(struct db *db, const struct home *h, const char *name, struct sandbox_row *ret,
 		  struct err *e);
-/* Reads all in order of creation, repaired, as an owned array. */
-int sandboxes_list(struct db *db, const struct home *h, struct sandbox_row **ret, size_t *ret_n,
-		   struct err *e);
+/* Reads those that the query describes, repaired, as an owned array; see sandbox_rows_free. */
+int sandboxes_list(struct db *db, const struct home *h, const struct sandbox_query *q,
+		   struct sandbox_row **ret, size_t *ret_n, struct err *e);
+void sandbox_rows_free(struct sandbox_row *rows, size_t n);
+
+/*
+ * What the monitor wrote about the last end, an object with "status", "reason", "ended_at" and, of
+ * a workload, "exit_code". Owned; NULL if it wrote nothing, also while the sandbox runs.
+ */
+json_t *sandbox_read_end(const struct home *h, const struct sandbox_row *row);
 
 /*
  * Removes directories that belong to no row, given all rows as sandboxes_list found them. It
@@ -71,6 +97,12 @@ void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_r
  * locked descriptor, or -1 with ERR_BUSY when it runs or another command works on it.
  */
 int sandboxes_lock(const struct home *h, const struct sandbox_row *row, struct err *e);
+
+/*
+ * The same for one that is about to end: waits until it has, and takes the lock before anybody
+ * else notes the end. -1 on an error.
+ */
+int sandboxes_lock_wait(const struct home *h, const struct sandbox_row *row, struct err *e);
 
 /* Waits until nobody holds the run lock any more. 0 or -1. */
 int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row, struct err *e);

@@ -298,6 +298,13 @@ static void assert_command(json_t *config, const char *given, const char *want)
 	strv_release(&got);
 }
 
+static void assert_command_text(json_t *config, const char *want)
+{
+	_cleanup_free_ char *text = sandbox_command_text(&(struct sandbox_row){.config = config});
+
+	assert_string_equal(text, want);
+}
+
 static void test_resolve_command(void **state)
 {
 	json_t *both = json_pack("{s:[s], s:[s, s]}", "entrypoint", "/entry", "cmd", "a", "b");
@@ -310,6 +317,8 @@ static void test_resolve_command(void **state)
 	assert_command(cmd, "x", "x");
 	assert_command(none, NULL, "");
 	assert_command(none, "x", "x");
+	assert_command_text(both, "/entry a b");
+	assert_command_text(none, "");
 	assert_string_equal(sandbox_shell(&(struct sandbox_row){.config = cmd}), "/bin/bash");
 	assert_string_equal(sandbox_shell(&(struct sandbox_row){.config = none}), "/bin/sh");
 	json_decref(both);

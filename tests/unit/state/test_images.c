@@ -121,9 +121,9 @@ static void make_sandbox(struct fixture *f, const char *name, const char *image,
 	struct sandbox_row row;
 	int lock;
 
-	assert_ok(
-		sandboxes_create(&f->db, &f->home, name, image, false, config, &row, &lock, &f->e),
-		&f->e);
+	assert_ok(sandboxes_create(&f->db, &f->home, name, image, false, config, NULL, &row, &lock,
+				   &f->e),
+		  &f->e);
 	sandbox_row_release(&row);
 	json_decref(config);
 	close(lock);

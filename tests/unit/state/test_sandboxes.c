@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/file.h>
 
+static const struct sandbox_query everything = {0};
+
 /* Creates a sandbox; the lock is handed out, or let go of when `ret_lock` is NULL. */
 static struct sandbox_row create(struct fixture *f, const char *name, bool ephemeral, int *ret_lock)
 {
@@ -13,8 +15,8 @@ static struct sandbox_row create(struct fixture *f, const char *name, bool ephem
 	struct sandbox_row row;
 	int lock = -1;
 
-	assert_ok(sandboxes_create(&f->db, &f->home, name, "alpine", ephemeral, config, &row, &lock,
-				   &f->e),
+	assert_ok(sandboxes_create(&f->db, &f->home, name, "alpine", ephemeral, config, NULL, &row,
+				   &lock, &f->e),
 		  &f->e);
 	json_decref(config);
 	if (ret_lock)
@@ -55,10 +57,8 @@ static size_t count(struct fixture *f)
 	struct sandbox_row *rows;
 	size_t n;
 
-	assert_ok(sandboxes_list(&f->db, &f->home, &rows, &n, &f->e), &f->e);
-	for (size_t i = 0; i < n; i++)
-		sandbox_row_release(&rows[i]);
-	free(rows);
+	assert_ok(sandboxes_list(&f->db, &f->home, &everything, &rows, &n, &f->e), &f->e);
+	sandbox_rows_free(rows, n);
 	return n;
 }
 
@@ -144,8 +144,8 @@ static void test_duplicate(void **state)
 
 	create_and_forget(f, "box", false);
 	put_file(file, "data");
-	assert_err(sandboxes_create(&f->db, &f->home, "box", "other", false, config, &row, &lock,
-				    &f->e),
+	assert_err(sandboxes_create(&f->db, &f->home, "box", "other", false, config, NULL, &row,
+				    &lock, &f->e),
 		   &f->e, ERR_EXISTS);
 	assert_int_equal(lock, -1);
 	/* The first one's files are untouched, and the connection is not left in a transaction. */
@@ -166,9 +166,9 @@ static void test_create_fails_clean(void **state)
 	int lock = -1;
 
 	assert_int_equal(rmdir(sandboxes), 0);
-	assert_err(
-		sandboxes_create(&f->db, &f->home, "box", "i", false, config, &row, &lock, &f->e),
-		&f->e, ERR_SYSTEM);
+	assert_err(sandboxes_create(&f->db, &f->home, "box", "i", false, config, NULL, &row, &lock,
+				    &f->e),
+		   &f->e, ERR_SYSTEM);
 	assert_int_equal(mkdir(sandboxes, 0700), 0);
 	assert_int_equal(count(f), 0);
 	assert_int_equal(rmdir(run), 0); /* empty */
@@ -201,7 +201,7 @@ static int create_race(const struct fixture *f, int i)
 
 	if (db_open(&db, &f->home, &e) < 0)
 		return 3;
-	r = sandboxes_create(&db, &f->home, "box", "i", false, config, &row, &lock, &e);
+	r = sandboxes_create(&db, &f->home, "box", "i", false, config, NULL, &row, &lock, &e);
 	if (r < 0)
 		return e.code == ERR_EXISTS ? 1 : 2;
 	return 0;
@@ -383,7 +383,7 @@ static void test_list(void **state)
 	create_and_forget(f, "m", false);
 	create_and_forget(f, "gone", true);
 	let_go(&a);
-	assert_ok(sandboxes_list(&f->db, &f->home, &rows, &n, &f->e), &f->e);
+	assert_ok(sandboxes_list(&f->db, &f->home, &everything, &rows, &n, &f->e), &f->e);
 	assert_int_equal(n, 3);
 	assert_string_equal(rows[0].name, "z"); /* in the order of creation */
 	assert_int_equal(rows[0].status, SANDBOX_RUNNING);
@@ -391,14 +391,48 @@ static void test_list(void **state)
 	assert_int_equal(rows[1].status, SANDBOX_CRASHED);
 	assert_string_equal(rows[2].name, "m");
 	assert_int_equal(rows[2].status, SANDBOX_CREATED);
-	for (size_t i = 0; i < n; i++)
-		sandbox_row_release(&rows[i]);
-	free(rows);
+	sandbox_rows_free(rows, n);
 	let_go(&z);
 	assert_int_equal(count(f), 3);
 }
 
 /* Listing removes what belongs to no row, and nothing else. */
+/* Lists read no more than is asked for. */
+static void test_list_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox_query q = {.by_name = true};
+	struct sandbox_row *rows;
+	size_t n;
+
+	create_and_forget(f, "z", false);
+	create_and_forget(f, "a", false);
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 2);
+	assert_string_equal(rows[0].name, "a");
+	assert_null(rows[0].config);
+	assert_null(rows[0].labels);
+	sandbox_rows_free(rows, n);
+
+	q = (struct sandbox_query){.name = "a", .config = CONFIG_SETTINGS, .with_labels = true};
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 1);
+	assert_null(json_object_get(rows[0].config, "image"));
+	assert_int_equal(json_integer_value(json_object_get(rows[0].config, "cpus")), 2);
+	assert_true(json_is_object(rows[0].labels));
+	sandbox_rows_free(rows, n);
+
+	q = (struct sandbox_query){.config = CONFIG_WHOLE, .running = true};
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 0);
+	sandbox_rows_free(rows, n);
+	q.running = false;
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 2);
+	assert_true(json_is_null(json_object_get(rows[0].config, "image")));
+	sandbox_rows_free(rows, n);
+}
+
 static void test_list_sweeps_strays(void **state)
 {
 	struct fixture *f = *state;
@@ -431,7 +465,8 @@ static int repair_race(const struct fixture *f, int i)
 	struct sandbox_row *rows;
 	size_t n;
 
-	if (db_open(&db, &f->home, &e) < 0 || sandboxes_list(&db, &f->home, &rows, &n, &e) < 0) {
+	if (db_open(&db, &f->home, &e) < 0 ||
+	    sandboxes_list(&db, &f->home, &everything, &rows, &n, &e) < 0) {
 		print_error("%s: %s\n", err_code_name(e.code), e.msg);
 		return 1;
 	}
@@ -498,8 +533,30 @@ static void test_wait_unlocked(void **state)
 	sandbox_row_release(&row);
 }
 
+static void test_lock_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct holder h = start(f, "box");
+	struct sandbox_row row;
+	int lock;
+
+	assert_ok(get(f, "box", &row), &f->e);
+	close(h.gate); /* the owner goes, sooner or later */
+	lock = sandboxes_lock_wait(&f->home, &row, &f->e);
+	assert_true(lock >= 0);
+	assert_int_equal(child_status(h.pid), 0);
+	assert_err(sandboxes_lock(&f->home, &row, &f->e), &f->e, ERR_BUSY);
+	/* Nobody notes the end any more: the lock shows it alive. */
+	assert_status(f, "box", SANDBOX_RUNNING, NULL);
+	close(lock);
+	assert_status(f, "box", SANDBOX_CRASHED, NULL);
+	sandbox_row_release(&row);
+}
+
 static void test_damaged_row(void **state)
 {
+	const struct sandbox_query whole = {.config = CONFIG_WHOLE};
+	const struct sandbox_query settings = {.config = CONFIG_SETTINGS};
 	struct fixture *f = *state;
 	struct sandbox_row row, *rows;
 	size_t n;
@@ -509,7 +566,10 @@ static void test_damaged_row(void **state)
 	assert_ok(db_run(&f->db, &f->e, "UPDATE sandboxes SET config = '{' WHERE name = 'box'", ""),
 		  &f->e);
 	assert_err(get(f, "box", &row), &f->e, ERR_CORRUPT);
-	assert_err(sandboxes_list(&f->db, &f->home, &rows, &n, &f->e), &f->e, ERR_CORRUPT);
+	assert_err(sandboxes_list(&f->db, &f->home, &whole, &rows, &n, &f->e), &f->e, ERR_CORRUPT);
+	assert_err(sandboxes_list(&f->db, &f->home, &settings, &rows, &n, &f->e), &f->e,
+		   ERR_CORRUPT);
+	assert_int_equal(count(f), 2); /* which needs no configuration */
 	assert_status(f, "good", SANDBOX_CREATED, NULL);
 }
 
@@ -529,10 +589,12 @@ int main(void)
 		home_test(test_repair_without_run_directory),
 		home_test(test_ephemeral_goes_away),
 		home_test(test_list),
+		home_test(test_list_parts),
 		home_test(test_list_sweeps_strays),
 		home_test(test_concurrent_repair),
 		home_test(test_delete),
 		home_test(test_wait_unlocked),
+		home_test(test_lock_wait),
 		home_test(test_damaged_row),
 	};
 

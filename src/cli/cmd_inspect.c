@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* msb inspect: all there is to say about a sandbox. */
+#include "cli/commands.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "cli/start.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct inspect_args {
+	char *format;
+};
+
+static const struct opt inspect_opts[] = {
+	{"format", 0, "FORMAT", opt_string, offsetof(struct inspect_args, format), "json"},
+	{0},
+};
+
+const struct opt *const inspect_options[] = {inspect_opts, NULL};
+const size_t inspect_args_size = sizeof(struct inspect_args);
+
+#define KEY_WIDTH 16
+
+/* The writable disk: its size for the guest and what it occupies. NULL if it has no file. */
+static json_t *root_disk(const struct cli *cli, const struct sandbox_row *row)
+{
+	_cleanup_free_ char *path = home_path(&cli->home, "sandboxes/%s/upper.ext4", row->name);
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return NULL;
+	return json_pack("{s:I, s:I, s:s}", "size_bytes", (json_int_t)st.st_size, "disk_bytes",
+			 (json_int_t)st.st_blocks * 512, "filesystem", "ext4");
+}
+
+/* How it ended, unless it runs or never did; NULL then. */
+static json_t *last_end(const struct cli *cli, const struct sandbox_row *row)
+{
+	json_t *written, *j;
+
+	if (row->status == SANDBOX_RUNNING || row->status == SANDBOX_CREATED)
+		return NULL;
+	j = json_pack("{s:o}", "reason", json_text(row->reason));
+	written = sandbox_read_end(&cli->home, row);
+	/* A start that failed before there was a monitor leaves what an earlier one wrote. */
+	if (str_eq(json_string_value(json_object_get(written, "status")),
+		   sandbox_status_name(row->status)) &&
+	    str_eq(json_string_value(json_object_get(written, "reason")), row->reason)) {
+		json_object_set(j, "ended_at", json_object_get(written, "ended_at"));
+		json_object_set(j, "exit_code", json_object_get(written, "exit_code"));
+	}
+	json_decref(written);
+	return j;
+}
+
+static json_t *to_json(const struct cli *cli, const struct sandbox_row *row)
+{
+	char created[RFC3339_LEN], updated[RFC3339_LEN];
+
+	rfc3339_format(row->created_at, created);
+	rfc3339_format(row->updated_at, updated);
+	return json_pack("{s:s, s:s, s:o, s:b, s:s, s:s, s:O, s:O, s:o?, s:o?}", "name", row->name,
+			 "status", sandbox_status_name(row->status), "image", json_text(row->image),
+			 "ephemeral", row->ephemeral, "created_at", created, "updated_at", updated,
+			 "labels", row->labels, "config", row->config, "root_disk",
+			 root_disk(cli, row), "last_end", last_end(cli, row));
+}
+
+static const char *string(json_t *j, const char *key)
+{
+	return json_string_value(json_object_get(j, key));
+}
+
+static uint64_t number(json_t *j, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(j, key));
+}
+
+static void print_field(const char *key, const char *value)
+{
+	if (value && *value)
+		print_key_value(0, KEY_WIDTH, key, value);
+}
+
+static void print_time(const char *key, uint64_t when)
+{
+	char text[RFC3339_LEN];
+
+	local_time_format(when, text);
+	print_field(key, text);
+}
+
+static void print_end(json_t *end)
+{
+	json_t *exit_code = json_object_get(end, "exit_code");
+
+	print_field("Reason:", string(end, "reason"));
+	print_field("Ended:", string(end, "ended_at"));
+	if (exit_code)
+		printf("%-*s%lld\n", KEY_WIDTH,
+		       "Exit code:", (long long)json_integer_value(exit_code));
+}
+
+static void print_command(const struct sandbox_row *row)
+{
+	_cleanup_free_ char *command = sandbox_command_text(row);
+
+	print_field("Command:", command);
+}
+
+static void print_resources(json_t *config, json_t *disk)
+{
+	puts("\nResources");
+	printf("  %-*s%u\n", KEY_WIDTH - 2, "CPUs:", (unsigned)number(config, "cpus"));
+	printf("  %-*s%u MiB\n", KEY_WIDTH - 2, "Memory:", (unsigned)number(config, "memory_mib"));
+	if (disk) {
+		_cleanup_free_ char *used = format_bytes(number(disk, "disk_bytes"));
+
+		printf("  %-*s%u MiB (managed, %s), occupies %s\n", KEY_WIDTH - 2,
+		       "Root Disk:", (unsigned)(number(disk, "size_bytes") / MIB),
+		       string(disk, "filesystem"), used);
+	}
+}
+
+static void print_environment(json_t *env)
+{
+	json_t *item;
+	size_t i;
+
+	if (json_array_size(env))
+		puts("\nEnvironment");
+	json_array_foreach (env, i, item)
+		print_key_value(2, 0, "", json_string_value(item));
+}
+
+static void print_mounts(json_t *tmpfs)
+{
+	json_t *mount;
+	size_t i;
+
+	if (json_array_size(tmpfs))
+		puts("\nMounts");
+	json_array_foreach (tmpfs, i, mount) {
+		uint64_t size = number(mount, "size");
+		_cleanup_free_ char *path = str_printable(string(mount, "path") ?: "");
+
+		printf("  %s → tmpfs", path);
+		if (size)
+			printf(" (%llu MiB)", (unsigned long long)(size / MIB));
+		putchar('\n');
+	}
+}
+
+static void print_labels(json_t *labels)
+{
+	const char *key;
+	json_t *value;
+
+	if (json_object_size(labels))
+		puts("\nLabels");
+	json_object_foreach (labels, key, value) {
+		_cleanup_free_ char *label = xasprintf("%s=%s", key, json_string_value(value));
+
+		print_key_value(2, 0, "", label);
+	}
+}
+
+static void print_sandbox(const struct sandbox_row *row, json_t *j)
+{
+	const char *workdir = string(row->config, "workdir");
+
+	print_field("Name:", row->name);
+	print_field("Status:", sandbox_status_name(row->status));
+	print_end(json_object_get(j, "last_end"));
+	print_time("Created:", row->created_at);
+	print_time("Updated:", row->updated_at);
+	print_field("Image:", row->image);
+	print_resources(row->config, json_object_get(j, "root_disk"));
+	putchar('\n');
+	print_command(row);
+	print_field("Workdir:", workdir ? workdir : "/");
+	print_field("Shell:", sandbox_shell(row));
+	print_field("User:", string(row->config, "user"));
+	print_field("Hostname:", string(row->config, "hostname"));
+	print_field("Machine:", string(row->config, "machine"));
+	print_field("Kernel:", string(row->config, "kernel"));
+	print_environment(json_object_get(row->config, "env"));
+	print_mounts(json_object_get(row->config, "tmpfs"));
+	print_labels(row->labels);
+}
+
+int cmd_inspect(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	const struct inspect_args *a = args;
+	struct sandbox_row row;
+	json_t *j;
+
+	if (check_format(a->format, e) < 0 || cli_open(cli, e) < 0 ||
+	    sandboxes_get(&cli->db, &cli->home, ops->args.v[0], &row, e) < 0)
+		return -1;
+	j = to_json(cli, &row);
+	if (a->format)
+		print_json(json_incref(j));
+	else
+		print_sandbox(&row, j);
+	json_decref(j);
+	sandbox_row_release(&row);
+	return 0;
+}
