@@ -25,9 +25,9 @@ static const struct opt opts[] = {
 	{"tail", 0, "N", opt_string, FIELD(tail), "Only the last N entries"},
 	{"since", 0, "T", opt_string, FIELD(since),
 	 "Only from this time on: 2026-01-31T12:00:00Z, or 30s, 5m, 2h, 1d ago"},
-	{"until", 0, "T", opt_string, FIELD(until), "Only what is older"},
+	{"until", 0, "T", opt_string, FIELD(until), "Only what is older than this"},
 	{"source", 0, "LIST", opt_string, FIELD(source),
-	 "Comma-separated: stdout, stderr, output (of terminals), system, kernel, runtime, all "
+	 "stdout, stderr, output (of terminals), system, kernel, runtime, all "
 	 "[default: stdout,stderr,output]"},
 	{"grep", 0, "RE", opt_string, FIELD(grep),
 	 "Only entries whose text matches an extended regular expression"},

@@ -129,9 +129,11 @@ def test_follow_with_filters(msb, running):
     assert finish(process).rc == 0
 
 
-def test_follow_ends_with_a_killed_monitor(msb, running):
-    process = follow(msb, running)
-    monitor, = harness.below(os.getpid(), "msb-monitor")
+def test_follow_ends_with_a_killed_monitor(msb, name):
+    others = harness.below(os.getpid(), "msb-monitor")
+    msb("create", "-q", "-n", name, "busybox").ok()
+    monitor, = set(harness.below(os.getpid(), "msb-monitor")) - set(others)
+    process = follow(msb, name)
     os.kill(monitor, signal.SIGKILL)
     assert finish(process).rc == 0
 

@@ -58,6 +58,56 @@ static void test_append_after_reopen(void **state)
 	assert_int_equal(logfile_open(&f->log, -1, "exec.log"), -EBADF);
 }
 
+/* Each line of a console has a time, in whatever pieces it comes. */
+static void test_console(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *text = NULL, *wide = xmalloc(10000);
+	static const char *const parts[] = {"on", "e\r\ntwo\n\nthr", "ee", "\n"};
+	static const char *const lines[] = {"one\r", "two", "", "three", NULL};
+	char *line, *end;
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		logfile_console(&f->log, parts[i], strlen(parts[i]));
+	memset(wide, 'x', 10000);
+	wide[9999] = '\n';
+	logfile_console(&f->log, wide, 10000);
+	assert_int_equal(read_file(f->dirfd, "exec.log", 20000, &text, &n), 0);
+	line = text;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++, line = end + 1) {
+		char *space = strchr(line, ' ');
+		uint64_t when;
+
+		end = strchr(line, '\n');
+		assert_non_null(space);
+		assert_non_null(end);
+		*space = *end = '\0';
+		assert_int_equal(rfc3339_parse(line, &when), 0);
+		if (lines[i])
+			assert_string_equal(space + 1, lines[i]);
+		else
+			assert_memory_equal(space + 1, wide, 9999);
+	}
+	assert_int_equal(line - text, n);
+}
+
+/* A line that was not finished is ended before the next one is written. */
+static void test_torn_line(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *text = NULL;
+
+	logfile_write(&f->log, "tor", 3);
+	logfile_close(&f->log);
+	assert_int_equal(logfile_open(&f->log, f->dirfd, "exec.log"), 0);
+	logfile_write(&f->log, "whole\n", 6);
+	logfile_write(&f->log, "more\n", 5);
+	assert_int_equal(read_file(f->dirfd, "exec.log", 100, &text, NULL), 0);
+	assert_string_equal(text, "tor\nwhole\nmore\n");
+	assert_int_equal(f->log.size, strlen(text));
+}
+
 /* However much is written, there are never more than KEEP full files and the current one. */
 static void test_rotation_bound(void **state)
 {
@@ -296,6 +346,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		log_test(test_append_after_reopen),
+		log_test(test_console),
+		log_test(test_torn_line),
 		log_test(test_rotation_bound),
 		log_test(test_rotation_between_entries),
 		log_test(test_entry_fields),
