@@ -142,7 +142,7 @@ def test_in_fish(home, scripts, line, words):
     ("msb save --format=d", {"docker"}),
     ("msb pull --ca-certs=fi", {"file.pem"}),
     ("msb save x=y --fo", {"--format"}),
-    ("msb logs one --s", {"--source"}),
+    ("msb logs one --so", {"--source"}),
     ("msb completion bash ", set()),
 ])
 def test_words_that_bash_splits(home, scripts, line, words):
