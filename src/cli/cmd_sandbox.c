@@ -381,3 +381,53 @@ int cmd_rm(struct cli *cli, void *args, struct operands *ops, struct err *e)
 
 	return for_each(cli, &c, args, rm_one, e);
 }
+
+/* --- ping ---------------------------------------------------------------------------------- */
+
+struct ping_args {
+	struct strv labels;
+	bool quiet;
+};
+
+static const struct opt ping_opts[] = {
+	LABEL_OPT(struct ping_args),
+	{"quiet", 'q', NULL, NULL, offsetof(struct ping_args, quiet), "Print nothing"},
+	{0},
+};
+
+const struct opt *const ping_options[] = {ping_opts, NULL};
+const size_t ping_args_size = sizeof(struct ping_args);
+
+/* To the agent in the guest and back. */
+static int ping_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
+{
+	const struct ping_args *a = args;
+	uint64_t started = clock_mono_ns();
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *text = NULL;
+	json_t *request, *answer;
+
+	if (row->status != SANDBOX_RUNNING)
+		return err_set(e, ERR_STATE, "sandbox is not running: %s", row->name);
+	fd = control_connect(&cli->home, row, e);
+	if (fd < 0)
+		return -1;
+	request = json_pack("{s:s}", "op", "ping");
+	answer = control_call(fd, request, e);
+	json_decref(request);
+	if (!answer)
+		return -1;
+	json_decref(answer);
+	text = xasprintf("%s (%.1f ms)", row->name,
+			 (double)(clock_mono_ns() - started) / NSEC_PER_MSEC);
+	print_success(a->quiet, "Reachable", text, 0);
+	return 0;
+}
+
+int cmd_ping(struct cli *cli, void *args, struct operands *ops, struct err *e)
+{
+	const struct ping_args *a = args;
+	const struct choice c = {&ops->args, &a->labels, a->quiet, .removes = false};
+
+	return for_each(cli, &c, args, ping_one, e);
+}

@@ -190,6 +190,14 @@ static const struct command commands[] = {
 		.max_args = 1,
 	},
 	{
+		.name = "ping",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] [NAME]...",
+		.summary = "Ask the agents in running sandboxes for an answer",
+		COMMAND(ping),
+		.max_args = SIZE_MAX,
+	},
+	{
 		.name = "logs",
 		.group = "Sandboxes",
 		.usage = "[OPTIONS] <NAME>",
@@ -267,7 +275,7 @@ static const struct command commands[] = {
 	},
 	{
 		.name = "completion",
-		.group = "Other",
+		.group = "Installation",
 		.usage = "<bash|zsh|fish>",
 		.summary = "Print a script that completes msb's command line",
 		.details = "What to put into the shell's start-up file:\n"

@@ -261,3 +261,10 @@ def test_stopping_a_workload_is_no_end_of_its_own(msb, name):
     msb("stop", "-q", name).ok()
     row = next(r for r in json.loads(msb("ls", "--format", "json").ok()) if r["name"] == name)
     assert (row["status"], row["reason"]) == ("Stopped", "stop requested")
+
+
+def test_ping(msb, box):
+    r = msb("ping", box)
+    assert (r.rc, r.out) == (0, b"") and f"✓ Reachable    {box} (" in r.err.decode(), r
+    r = msb("ping", "-q", box, "absent")
+    assert r.rc == 1 and b"sandbox not found: absent" in r.err
