@@ -138,7 +138,7 @@ const size_t load_args_size = sizeof(struct load_args);
 
 static int check_load(const struct load_args *a, const char *file, struct err *e)
 {
-	struct stat st;
+	struct stat st = {0};
 
 	for (size_t i = 0; i < a->tags.n; i++)
 		if (check_reference(a->tags.v[i], e) < 0)
