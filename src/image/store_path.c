@@ -10,7 +10,7 @@ void store_path(enum store_kind kind, const struct digest *d, char out[STORE_PAT
 	} kinds[] = {
 		[STORE_BLOB] = {"blobs", ""},
 		[STORE_BLOB_ZSTD] = {"blobs", ".zst"},
-		[STORE_LAYER_DATA] = {"layers", ".data2"},
+		[STORE_LAYER_DATA] = {"layers", STORE_DATA_SUFFIX},
 		[STORE_LAYER_INDEX] = {"layers", ".index2"},
 		[STORE_IMAGE] = {"images", ".erofs2"},
 	};

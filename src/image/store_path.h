@@ -21,6 +21,9 @@
 #define STORE_PATH_LEN    96
 #define STORE_TEMP_PREFIX ".tmp-"
 
+/* Of the contents of a layer, which a layer without any has none of. */
+#define STORE_DATA_SUFFIX ".data2"
+
 enum store_kind { STORE_BLOB, STORE_BLOB_ZSTD, STORE_LAYER_DATA, STORE_LAYER_INDEX, STORE_IMAGE };
 
 /* The path relative to the cache, with the folder. */

@@ -2,6 +2,7 @@
 #include "state/image_files.h"
 
 #include "base/cleanup.h"
+#include "image/store_path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,26 +18,26 @@ void images_freed_release(struct images_freed *f)
 
 /* --- what a record names ------------------------------------------------------------------- */
 
-/* Adds the file of a digest to a set (the keys of a JSON object), unless it is not one of ours. */
-static void mark(json_t *keep, const char *folder, const char *digest, const char *suffix)
+/* Adds the file of a digest, a member of `from`, to a set (the keys of a JSON object), if it is
+ * one. */
+static void mark(json_t *keep, enum store_kind kind, json_t *from, const char *key)
 {
-	_cleanup_free_ char *name = NULL;
+	const char *text = json_string_value(json_object_get(from, key));
+	char path[STORE_PATH_LEN];
+	struct digest d;
 
-	if (!digest || !str_starts_with(digest, "sha256:"))
+	if (!text || digest_parse(text, &d) < 0)
 		return;
-	name = xasprintf("%s/sha256_%s%s", folder, digest + strlen("sha256:"), suffix);
-	json_object_set_new(keep, name, json_true());
+	store_path(kind, &d, path);
+	json_object_set_new(keep, path, json_true());
 }
 
 static void mark_layer(json_t *layer, json_t *keep)
 {
-	const char *digest = json_string_value(json_object_get(layer, "digest"));
-	const char *diff_id = json_string_value(json_object_get(layer, "diff_id"));
-
-	mark(keep, "blobs", digest, "");
-	mark(keep, "blobs", digest, ".zst");
-	mark(keep, "layers", diff_id, ".data2");
-	mark(keep, "layers", diff_id, ".index2");
+	mark(keep, STORE_BLOB, layer, "digest");
+	mark(keep, STORE_BLOB_ZSTD, layer, "digest");
+	mark(keep, STORE_LAYER_DATA, layer, "diff_id");
+	mark(keep, STORE_LAYER_INDEX, layer, "diff_id");
 }
 
 /* Adds the files below cache/ that a record needs, some of which need not be there. */
@@ -48,9 +49,9 @@ static void mark_record(json_t *record, json_t *keep)
 	json_array_foreach (json_object_get(record, "disk"), i, item)
 		if (json_is_string(item))
 			json_object_set_new(keep, json_string_value(item), json_true());
-	mark(keep, "blobs", json_string_value(json_object_get(record, "manifest_digest")), "");
-	mark(keep, "blobs", json_string_value(json_object_get(record, "resolved_digest")), "");
-	mark(keep, "blobs", json_string_value(json_object_get(record, "config_digest")), "");
+	mark(keep, STORE_BLOB, record, "manifest_digest");
+	mark(keep, STORE_BLOB, record, "resolved_digest");
+	mark(keep, STORE_BLOB, record, "config_digest");
 	json_array_foreach (json_object_get(record, "layers"), i, item)
 		mark_layer(item, keep);
 }
@@ -227,7 +228,7 @@ static int sweep(const struct home *h, const char *folder, json_t *keep, bool dr
 			continue;
 		f->bytes += occupied(&st);
 		/* A layer is an index and perhaps data; the index tells. */
-		*count += !str_ends_with(de->d_name, ".data2");
+		*count += !str_ends_with(de->d_name, STORE_DATA_SUFFIX);
 	}
 	closedir(dir);
 	return 0;
