@@ -169,6 +169,30 @@ int parse_u64(const char *s, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
+size_t base64_decode(const char *in, size_t n, uint8_t *out, size_t *ret_used)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint32_t bits = 0;
+	unsigned have = 0;
+	size_t len = 0, i;
+
+	for (i = 0; i < n; i++) {
+		const char *d = memchr(digits, in[i], sizeof(digits) - 1);
+
+		if (!d)
+			break;
+		bits = bits << 6 | (uint32_t)(d - digits);
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			out[len++] = (uint8_t)(bits >> have);
+		}
+	}
+	*ret_used = i;
+	return len;
+}
+
 void hex_encode(const void *data, size_t n, char *out)
 {
 	static const char digits[] = "0123456789abcdef";

@@ -73,4 +73,9 @@ char *str_printable(const char *s);
 int parse_u64(const char *s, uint64_t max, uint64_t *ret);
 
 /* Writes n bytes as 2n lower-case hex digits and a NUL to `out`. */
+/*
+ * Decodes base64 as far as the text is that; padding is none of it. `out` has room for 3/4 of `n`;
+ * *ret_used is how much of the text was taken. Returns the number of bytes.
+ */
+size_t base64_decode(const char *in, size_t n, uint8_t *out, size_t *ret_used);
 void hex_encode(const void *data, size_t n, char *out);

@@ -60,40 +60,21 @@ static json_t *find_host(json_t *object, const char *host)
 	return NULL;
 }
 
-static int base64_digit(char c)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				     "0123456789+/";
-	const char *p = c ? strchr(digits, c) : NULL;
-
-	return p ? (int)(p - digits) : -1;
-}
-
 /* Decodes text, owned; NULL for what is no base64 or has a NUL in it. */
 static char *base64_text(const char *s)
 {
-	size_t n = strcspn(s, "="), len = 0;
-	_cleanup_secret_ char *out = xcalloc(1, n + 1);
-	unsigned bits = 0;
-	uint32_t word = 0;
+	size_t n = strcspn(s, "="), used, len;
+	char *out;
 
 	if (n % 4 == 1 || strspn(s + n, "=") != strlen(s + n) || strlen(s + n) > 2)
 		return NULL;
-	for (size_t i = 0; i < n; i++) {
-		int digit = base64_digit(s[i]);
-
-		if (digit < 0)
-			return NULL;
-		word = word << 6 | (uint32_t)digit;
-		bits += 6;
-		if (bits < 8)
-			continue;
-		bits -= 8;
-		out[len] = (char)(word >> bits & 0xff);
-		if (!out[len++])
-			return NULL;
-	}
-	return steal_ptr(&out);
+	out = xcalloc(1, n + 1);
+	len = base64_decode(s, n, (uint8_t *)out, &used);
+	if (used == n && strlen(out) == len)
+		return out;
+	explicit_bzero(out, n);
+	free(out);
+	return NULL;
 }
 
 /* An entry of "auths". */

@@ -39,29 +39,6 @@ struct log_reader {
 
 /* --- entries ------------------------------------------------------------------------------- */
 
-static size_t base64_decode(const char *in, size_t n, uint8_t *out)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint32_t bits = 0;
-	int have = 0;
-	size_t len = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		const char *d = memchr(digits, in[i], sizeof(digits) - 1);
-
-		if (!d)
-			break; /* padding */
-		bits = bits << 6 | (uint32_t)(d - digits);
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			out[len++] = (uint8_t)(bits >> have);
-		}
-	}
-	return len;
-}
-
 static bool find_source(const char *name, unsigned *ret)
 {
 	for (unsigned i = 0; i < LOG_STREAM_COUNT; i++) {
@@ -97,7 +74,7 @@ static bool parse_entry(struct source *s, const char *line, size_t len)
 		return false;
 	if (encoding) {
 		s->decoded = xmalloc(n + 1);
-		n = base64_decode(text, n, s->decoded);
+		n = base64_decode(text, n, s->decoded, &(size_t){0});
 		text = (const char *)s->decoded;
 	}
 	s->head.session = session > 0 ? (uint64_t)session : 0;

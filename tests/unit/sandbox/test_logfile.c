@@ -154,7 +154,7 @@ static void test_rotation_between_entries(void **state)
 
 /* --- entries ------------------------------------------------------------------------------- */
 
-static size_t base64_decode(const char *in, uint8_t *out)
+static size_t decode_base64(const char *in, uint8_t *out)
 {
 	static const char digits[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -192,7 +192,7 @@ static void read_back(struct fixture *f, struct buf *ret, size_t *ret_entries, s
 		++*ret_entries;
 		if (json_object_get(j, "e")) {
 			_cleanup_free_ uint8_t *raw = xmalloc(json_string_length(d));
-			size_t n = base64_decode(json_string_value(d), raw);
+			size_t n = decode_base64(json_string_value(d), raw);
 
 			assert_string_equal(json_string_value(json_object_get(j, "e")), "b64");
 			buf_append(ret, raw, n);
