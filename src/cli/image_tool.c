@@ -255,15 +255,25 @@ int lock_cache(const struct cli *cli, bool exclusive, bool quiet, struct err *e)
 
 /* --- operations ---------------------------------------------------------------------------- */
 
-static int record_image(struct cli *cli, const char *reference, json_t *record, struct err *e)
+/* The canonical text of a reference, owned; NULL with the error set. */
+static char *canonical_reference(const char *reference, struct err *e)
 {
 	struct reference ref;
-	_cleanup_free_ char *canonical = NULL;
+	char *text;
 
 	if (reference_parse(reference, &ref, e) < 0)
-		return -1;
-	canonical = reference_format(&ref);
+		return NULL;
+	text = reference_format(&ref);
 	reference_release(&ref);
+	return text;
+}
+
+static int record_image(struct cli *cli, const char *reference, json_t *record, struct err *e)
+{
+	_cleanup_free_ char *canonical = canonical_reference(reference, e);
+
+	if (!canonical)
+		return -1;
 	return images_put(&cli->db, &cli->home, reference, canonical, record, e);
 }
 
@@ -457,17 +467,15 @@ int image_load(struct cli *cli, const char *file, const struct strv *tags,
 static int save_argument(struct strv *argv, struct cli *cli, const char *reference, struct err *e)
 {
 	_cleanup_free_ char *canonical = NULL;
-	struct reference ref;
 	struct image_row row;
 
 	if (image_find(cli, reference, &row, e) < 0)
 		return -1;
-	if (reference_parse(reference, &ref, e) < 0) {
+	canonical = canonical_reference(reference, e);
+	if (!canonical) {
 		image_row_release(&row);
 		return -1;
 	}
-	canonical = reference_format(&ref);
-	reference_release(&ref);
 	strv_add(argv, "--image");
 	strv_take(argv, xasprintf("%s=%s", row.manifest_digest, canonical));
 	image_row_release(&row);
@@ -527,13 +535,13 @@ int image_from_dir(struct cli *cli, const char *dir, const char *out, struct err
 int image_find(struct cli *cli, const char *reference, struct image_row *ret, struct err *e)
 {
 	_cleanup_free_ char *canonical = NULL;
-	struct reference ref;
 
 	if (images_get(&cli->db, reference, ret, e) == 0)
 		return 0;
-	if (e->code != ERR_NOT_FOUND || reference_parse(reference, &ref, e) < 0)
+	if (e->code != ERR_NOT_FOUND)
 		return -1;
-	canonical = reference_format(&ref);
-	reference_release(&ref);
+	canonical = canonical_reference(reference, e);
+	if (!canonical)
+		return -1;
 	return images_get_canonical(&cli->db, reference, canonical, ret, e);
 }
