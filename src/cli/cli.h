@@ -54,6 +54,14 @@ char *shorten(const char *s, size_t max);
 /* A line "KEY  VALUE" with the key padded to a width, and the value made harmless. */
 void print_key_value(int indent, int width, const char *key, const char *value);
 
+/* The same for details, unless there is no value. */
+#define FIELD_WIDTH 16
+void print_field(const char *key, const char *value);
+
+/* Members of an object; NULL and 0 when there is none of the kind. */
+const char *json_string_of(json_t *j, const char *key);
+uint64_t json_number_of(json_t *j, const char *key);
+
 /* "1.5 MiB"; owned. */
 char *format_bytes(uint64_t n);
 /*

@@ -178,22 +178,6 @@ static json_t *details(struct cli *cli, const struct image_row *row, struct err 
 	return j;
 }
 
-static void print_field(const char *key, const char *value)
-{
-	if (value && *value)
-		print_key_value(0, 16, key, value);
-}
-
-static const char *string(json_t *j, const char *key)
-{
-	return json_string_value(json_object_get(j, key));
-}
-
-static uint64_t number(json_t *j, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(j, key));
-}
-
 /* A value per line, the key before the first. */
 static void print_list(int indent, int width, const char *key, json_t *array)
 {
@@ -260,37 +244,38 @@ static void print_layers(json_t *layers)
 		size_t others = json_array_size(json_object_get(layer, "shared_with"));
 
 		table_add(&t, xasprintf("  %zu", i));
-		table_add(&t, xstrdup(string(layer, "digest")));
-		table_add(&t, format_bytes(number(layer, "size")));
-		table_add(&t, format_bytes(number(layer, "stored_bytes")));
+		table_add(&t, xstrdup(json_string_of(layer, "digest")));
+		table_add(&t, format_bytes(json_number_of(layer, "size")));
+		table_add(&t, format_bytes(json_number_of(layer, "stored_bytes")));
 		table_add(&t, others ? xasprintf("%zu", others) : xstrdup("-"));
-		table_add(&t, xstrdup(string(layer, "media_type")));
+		table_add(&t, xstrdup(json_string_of(layer, "media_type")));
 	}
 	table_print(&t);
 }
 
 static void print_image(const struct image_row *row, json_t *j)
 {
-	_cleanup_free_ char *size = format_bytes(number(j, "size_bytes"));
-	_cleanup_free_ char *disk = format_bytes(number(j, "disk_bytes"));
-	_cleanup_free_ char *shared = format_bytes(number(j, "shared_bytes"));
+	_cleanup_free_ char *size = format_bytes(json_number_of(j, "size_bytes"));
+	_cleanup_free_ char *disk = format_bytes(json_number_of(j, "disk_bytes"));
+	_cleanup_free_ char *shared = format_bytes(json_number_of(j, "shared_bytes"));
 	_cleanup_free_ char *on_disk = xasprintf("%s, %s of it shared", disk, shared);
 	char pulled[RFC3339_LEN], platform[PLATFORM_TEXT_LEN];
 	struct platform p;
 
-	platform_set(&p, string(j, "os"), string(j, "architecture"), string(j, "variant"));
+	platform_set(&p, json_string_of(j, "os"), json_string_of(j, "architecture"),
+		     json_string_of(j, "variant"));
 	platform_format(&p, platform);
 	local_time_format(row->created_at, pulled);
 	print_field("Reference:", row->reference);
 	print_list(0, 16, "Also known as:", json_object_get(j, "references"));
 	print_field("Digest:", row->manifest_digest);
-	print_field("Config digest:", string(j, "config_digest"));
+	print_field("Config digest:", json_string_of(j, "config_digest"));
 	print_field("Platform:", platform);
 	print_field("Architecture:", p.architecture);
 	print_field("OS:", p.os);
 	print_field("Size:", size);
 	print_field("On disk:", on_disk);
-	print_field("Built:", string(j, "created"));
+	print_field("Built:", json_string_of(j, "created"));
 	print_field("Created:", pulled);
 	print_list(0, 16, "Used by:", json_object_get(j, "sandboxes"));
 	print_config(json_object_get(j, "config"));

@@ -22,8 +22,6 @@ static const struct opt inspect_opts[] = {
 const struct opt *const inspect_options[] = {inspect_opts, NULL};
 const size_t inspect_args_size = sizeof(struct inspect_args);
 
-#define KEY_WIDTH 16
-
 /* The writable disk: its size for the guest and what it occupies. NULL if it has no file. */
 static json_t *root_disk(const struct cli *cli, const struct sandbox_row *row)
 {
@@ -69,22 +67,6 @@ static json_t *to_json(const struct cli *cli, const struct sandbox_row *row)
 			 root_disk(cli, row), "last_end", last_end(cli, row));
 }
 
-static const char *string(json_t *j, const char *key)
-{
-	return json_string_value(json_object_get(j, key));
-}
-
-static uint64_t number(json_t *j, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(j, key));
-}
-
-static void print_field(const char *key, const char *value)
-{
-	if (value && *value)
-		print_key_value(0, KEY_WIDTH, key, value);
-}
-
 static void print_time(const char *key, uint64_t when)
 {
 	char text[RFC3339_LEN];
@@ -97,10 +79,10 @@ static void print_end(json_t *end)
 {
 	json_t *exit_code = json_object_get(end, "exit_code");
 
-	print_field("Reason:", string(end, "reason"));
-	print_field("Ended:", string(end, "ended_at"));
+	print_field("Reason:", json_string_of(end, "reason"));
+	print_field("Ended:", json_string_of(end, "ended_at"));
 	if (exit_code)
-		printf("%-*s%lld\n", KEY_WIDTH,
+		printf("%-*s%lld\n", FIELD_WIDTH,
 		       "Exit code:", (long long)json_integer_value(exit_code));
 }
 
@@ -114,14 +96,15 @@ static void print_command(const struct sandbox_row *row)
 static void print_resources(json_t *config, json_t *disk)
 {
 	puts("\nResources");
-	printf("  %-*s%u\n", KEY_WIDTH - 2, "CPUs:", (unsigned)number(config, "cpus"));
-	printf("  %-*s%u MiB\n", KEY_WIDTH - 2, "Memory:", (unsigned)number(config, "memory_mib"));
+	printf("  %-*s%u\n", FIELD_WIDTH - 2, "CPUs:", (unsigned)json_number_of(config, "cpus"));
+	printf("  %-*s%u MiB\n", FIELD_WIDTH - 2,
+	       "Memory:", (unsigned)json_number_of(config, "memory_mib"));
 	if (disk) {
-		_cleanup_free_ char *used = format_bytes(number(disk, "disk_bytes"));
+		_cleanup_free_ char *used = format_bytes(json_number_of(disk, "disk_bytes"));
 
-		printf("  %-*s%u MiB (managed, %s), occupies %s\n", KEY_WIDTH - 2,
-		       "Root Disk:", (unsigned)(number(disk, "size_bytes") / MIB),
-		       string(disk, "filesystem"), used);
+		printf("  %-*s%u MiB (managed, %s), occupies %s\n", FIELD_WIDTH - 2,
+		       "Root Disk:", (unsigned)(json_number_of(disk, "size_bytes") / MIB),
+		       json_string_of(disk, "filesystem"), used);
 	}
 }
 
@@ -144,8 +127,8 @@ static void print_mounts(json_t *tmpfs)
 	if (json_array_size(tmpfs))
 		puts("\nMounts");
 	json_array_foreach (tmpfs, i, mount) {
-		uint64_t size = number(mount, "size");
-		_cleanup_free_ char *path = str_printable(string(mount, "path") ?: "");
+		uint64_t size = json_number_of(mount, "size");
+		_cleanup_free_ char *path = str_printable(json_string_of(mount, "path") ?: "");
 
 		printf("  %s → tmpfs", path);
 		if (size)
@@ -170,7 +153,7 @@ static void print_labels(json_t *labels)
 
 static void print_sandbox(const struct sandbox_row *row, json_t *j)
 {
-	const char *workdir = string(row->config, "workdir");
+	const char *workdir = json_string_of(row->config, "workdir");
 
 	print_field("Name:", row->name);
 	print_field("Status:", sandbox_status_name(row->status));
@@ -183,10 +166,10 @@ static void print_sandbox(const struct sandbox_row *row, json_t *j)
 	print_command(row);
 	print_field("Workdir:", workdir ? workdir : "/");
 	print_field("Shell:", sandbox_shell(row));
-	print_field("User:", string(row->config, "user"));
-	print_field("Hostname:", string(row->config, "hostname"));
-	print_field("Machine:", string(row->config, "machine"));
-	print_field("Kernel:", string(row->config, "kernel"));
+	print_field("User:", json_string_of(row->config, "user"));
+	print_field("Hostname:", json_string_of(row->config, "hostname"));
+	print_field("Machine:", json_string_of(row->config, "machine"));
+	print_field("Kernel:", json_string_of(row->config, "kernel"));
 	print_environment(json_object_get(row->config, "env"));
 	print_mounts(json_object_get(row->config, "tmpfs"));
 	print_labels(row->labels);

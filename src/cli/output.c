@@ -113,6 +113,22 @@ void print_key_value(int indent, int width, const char *key, const char *value)
 	printf("%*s%-*s%s\n", indent, "", width, key, text);
 }
 
+void print_field(const char *key, const char *value)
+{
+	if (value && *value)
+		print_key_value(0, FIELD_WIDTH, key, value);
+}
+
+const char *json_string_of(json_t *j, const char *key)
+{
+	return json_string_value(json_object_get(j, key));
+}
+
+uint64_t json_number_of(json_t *j, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(j, key));
+}
+
 char *format_bytes(uint64_t n)
 {
 	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
