@@ -15,6 +15,7 @@ import pytest
 import harness
 import oci
 import registry
+from faulty import FaultyRegistry
 from harness import Home, Terminal
 
 KEPT = {"box"}  # sandboxes of the session's home that outlive a test
@@ -180,5 +181,13 @@ def docker_registry(tmp_path_factory):
 @pytest.fixture
 def fake(small):
     running = registry.FakeRegistry(small)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def server(image):
+    """A registry that can misbehave, with the image of the test's module."""
+    running = FaultyRegistry(image)
     yield running
     running.stop()

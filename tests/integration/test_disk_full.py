@@ -10,7 +10,7 @@ import pytest
 
 import harness
 import oci
-from faulty import FaultyRegistry, noisy_layers
+from faulty import noisy_layers
 
 MSB_IMAGE = os.path.join(os.path.dirname(os.path.dirname(harness.MSB)), "lib", "msb-image")
 FULL = "no space left"
@@ -65,13 +65,6 @@ def disk(tmp_path):
 @pytest.fixture(scope="module")
 def image():
     return oci.Image(noisy_layers(4, size=200_000), Cmd=["/bin/sh"])
-
-
-@pytest.fixture
-def server(image):
-    running = FaultyRegistry(image)
-    yield running
-    running.stop()
 
 
 def unfinished(home):

@@ -31,13 +31,6 @@ def image():
     return oci.Image(small.layers + noisy_layers(5), Cmd=["/bin/sh"], Env=["PATH=/bin"])
 
 
-@pytest.fixture
-def server(image):
-    running = FaultyRegistry(image)
-    yield running
-    running.stop()
-
-
 class CacheEvents:
     """Names that appear and go in the cache, as they do (inotify)."""
 

@@ -21,13 +21,6 @@ def image():
     return oci.Image(noisy_layers(3, size=50_000), Cmd=["/bin/sh"])
 
 
-@pytest.fixture
-def server(image):
-    running = FaultyRegistry(image)
-    yield running
-    running.stop()
-
-
 def stored(home):
     """What a failed pull may not leave behind: layers and images, and anything unfinished."""
     cache = os.path.join(home.path, "cache")
