@@ -2,11 +2,9 @@
 #include "cli/start.h"
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "cli/image_tool.h"
 #include "cli/machine.h"
-#include "image/reference.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,277 +14,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DEFAULT_MEMORY (512 * MIB)
-#define DEFAULT_CPUS   1
-#define HOSTNAME_MAX   64
-#define DEFAULT_SHELL  "/bin/sh"
+#define DEFAULT_SHELL "/bin/sh"
 /* In the order in which the monitor gives them to the machine. */
 #define IMAGE_DISK "/dev/vda"
 #define UPPER_DISK "/dev/vdb"
 
-/* --- options ------------------------------------------------------------------------------- */
-
-#define FIELD(name) offsetof(struct sandbox_options, name)
-
-const struct opt sandbox_opts[] = {
-	{"name", 'n', "NAME", opt_string, FIELD(name),
-	 "Name the sandbox; a named one is kept when it stops"},
-	{"memory", 'm', "SIZE", opt_memory, FIELD(memory),
-	 "Memory, e.g. 512M or 2G [default: 512M]"},
-	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), "Number of virtual CPUs [default: 1]"},
-	{"env", 'e', "KEY=VALUE", opt_env, FIELD(env),
-	 "Set an environment variable; KEY alone copies the caller's"},
-	{"label", 0, "KEY=VALUE", opt_label, FIELD(labels),
-	 "Label the sandbox, for --label of other commands"},
-	{"workdir", 'w', "PATH", opt_string, FIELD(workdir), "Working directory of commands"},
-	{"user", 'u', "USER", opt_string, FIELD(user), "User of commands: name, uid, uid:gid"},
-	{"hostname", 'H', "NAME", opt_string, FIELD(hostname),
-	 "Host name in the guest [default: the sandbox's name]"},
-	{"entrypoint", 0, "COMMAND", opt_string, FIELD(entrypoint),
-	 "Replace the image's entrypoint (one word)"},
-	{"shell", 0, "PATH", opt_string, FIELD(shell),
-	 "Shell for sessions without a command [default: /bin/sh]"},
-	{"pull", 0, "WHEN", opt_string, FIELD(pull),
-	 "Pull the image: always, if-missing, never [default: if-missing]",
-	 "always if-missing never"},
-	{"insecure", 0, NULL, NULL, FIELD(insecure), "Allow plain HTTP when pulling"},
-	{"ca-certs", 0, "FILE", opt_string, FIELD(ca_certs),
-	 "Trust the authorities in this PEM file, too, when pulling"},
-	{"platform", 0, "OS/ARCH", opt_string, FIELD(platform),
-	 "Choose the image for this platform, e.g. linux/amd64/v3"},
-	{"progress", 0, "HOW", opt_string, FIELD(progress),
-	 "Show the progress of pulling as bars, lines, or none [default: auto]",
-	 "auto bars lines none"},
-	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
-	{"machine", 0, "KIND", opt_string, FIELD(machine),
-	 "What runs the guest: auto, kvm, qemu [default: auto]", "auto kvm qemu"},
-	{"kernel", 0, "FILE", opt_string, FIELD(kernel),
-	 "Boot this kernel (ELF vmlinux or bzImage) instead of msb's own"},
-	{"log-level", 0, "LEVEL", opt_string, FIELD(log_level),
-	 "Detail of the runtime's log: error, warn, info, debug, trace",
-	 "error warn info debug trace"},
-	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no progress and no notices"},
-	{0},
-};
-
-int opt_env(const char *value, void *field, struct err *e)
-{
-	size_t len = strcspn(value, "=");
-	const char *host;
-
-	if (len == 0)
-		return err_set(e, ERR_INVALID, "the variable has no name");
-	if (value[len] == '=')
-		return opt_strings(value, field, e);
-	host = getenv(value);
-	if (!host)
-		return err_set(e, ERR_INVALID, "environment variable '%s' not set", value);
-	strv_take(field, xasprintf("%s=%s", value, host));
-	return 0;
-}
-
-/* Splits PATH[:SIZE]; `ret_path` is owned. */
-static int parse_tmpfs(const char *value, char **ret_path, uint64_t *ret_size, struct err *e)
-{
-	size_t len = strcspn(value, ":");
-
-	*ret_size = 0;
-	if (value[0] != '/' || strspn(value, "/") == len)
-		return err_set(e, ERR_INVALID, "guest mount path must be absolute and not '/'");
-	if (value[len] && opt_memory(value + len + 1, ret_size, e) < 0)
-		return -1;
-	*ret_path = xstrndup(value, len);
-	return 0;
-}
-
-int opt_tmpfs(const char *value, void *field, struct err *e)
-{
-	_cleanup_free_ char *path = NULL;
-	uint64_t size;
-
-	if (parse_tmpfs(value, &path, &size, e) < 0)
-		return -1;
-	return opt_strings(value, field, e);
-}
-
-bool image_is_path(const char *image)
-{
-	return image[0] == '/' || str_starts_with(image, "./") || str_starts_with(image, "../") ||
-	       strcmp(image, ".") == 0 || strcmp(image, "..") == 0;
-}
-
-static int check_image(const char *image, struct err *e)
-{
-	struct reference ref;
-	struct stat st;
-
-	if (!image_is_path(image)) {
-		if (reference_parse(image, &ref, e) < 0)
-			return -1;
-		reference_release(&ref);
-		return 0;
-	}
-	if (stat(image, &st) < 0)
-		return err_sys(e, errno, "cannot use '%s' as root file system", image);
-	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ERR_UNSUPPORTED,
-			       "cannot use '%s' as root file system: not a directory", image);
-	return 0;
-}
-
-static int check_absolute(const char *what, const char *path, struct err *e)
-{
-	if (path && path[0] != '/')
-		return err_set(e, ERR_INVALID, "%s must be an absolute path: '%s'", what, path);
-	return 0;
-}
-
-/* Whether a file can be a kernel at all; what is wrong inside is found when it is loaded. */
-static int check_kernel(const char *path, struct err *e)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	char head[0x206];
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, errno, "cannot use '%s' as kernel", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_INVALID, "cannot use '%s' as kernel: not a file", path);
-	n = read_full(fd, head, sizeof(head));
-	if (n < 0)
-		return err_sys(e, (int)-n, "cannot use '%s' as kernel", path);
-	if (n == sizeof(head) &&
-	    (memcmp(head, "\177ELF", 4) == 0 || memcmp(head + 0x202, "HdrS", 4) == 0))
-		return 0;
-	return err_set(e, ERR_INVALID,
-		       "cannot use '%s' as kernel: neither an ELF vmlinux nor a bzImage", path);
-}
-
-/* How the options want an image to be brought in; checks their values. */
-static int fetch_options(const struct sandbox_options *o, struct image_fetch *ret, struct err *e)
-{
-	*ret = (struct image_fetch){.registry = {.insecure = o->insecure, .ca_certs = o->ca_certs},
-				    .quiet = o->quiet};
-	if (image_fetch_options(o->progress, false, o->platform, ret, e) < 0)
-		return -1;
-	return o->platform ? platform_check_runnable(o->platform, e) : 0;
-}
-
-int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e)
-{
-	struct image_fetch fetch;
-	enum machine_kind machine;
-
-	if (o->name && sandbox_name_check(o->name, e) < 0)
-		return -1;
-	if (check_image(image, e) < 0)
-		return -1;
-	if (o->memory && (o->memory < SPEC_MEMORY_MIB_MIN * MIB ||
-			  o->memory > (uint64_t)SPEC_MEMORY_MIB_MAX * MIB))
-		return err_set(e, ERR_INVALID, "memory must be at least %d MiB",
-			       SPEC_MEMORY_MIB_MIN);
-	if (check_absolute("the working directory", o->workdir, e) < 0 ||
-	    check_absolute("the shell", o->shell, e) < 0)
-		return -1;
-	if (o->hostname &&
-	    (!*o->hostname || strlen(o->hostname) > HOSTNAME_MAX || strpbrk(o->hostname, " \t\n/")))
-		return err_set(e, ERR_INVALID, "invalid host name: '%s'", o->hostname);
-	if (o->entrypoint && !*o->entrypoint)
-		return err_set(e, ERR_INVALID, "the entrypoint must not be empty");
-	if (o->tmpfs.n > BOOT_TMPFS_MAX)
-		return err_set(e, ERR_INVALID, "too many tmpfs mounts (at most %d)",
-			       BOOT_TMPFS_MAX);
-	if (registry_ca_certs_check(o->ca_certs, e) < 0 || fetch_options(o, &fetch, e) < 0)
-		return -1;
-	if (o->kernel && check_kernel(o->kernel, e) < 0)
-		return -1;
-	{
-		_cleanup_free_ char *qemu = NULL;
-
-		return machine_choose(o->machine, o->quiet, &machine, &qemu, e);
-	}
-}
-
-/* --- configuration ------------------------------------------------------------------------- */
-
-/* -1 when the value is not UTF-8. */
-static int set_string(json_t *j, const char *key, const char *value)
-{
-	return value && *value ? json_object_set_new(j, key, json_string(value)) : 0;
-}
-
-static const char *image_string(json_t *image_config, const char *key)
-{
-	return json_string_value(json_object_get(image_config, key));
-}
-
-/* Image variables first, the user's over them: the last assignment of a name wins in the guest. */
-static json_t *merged_env(json_t *image_config, const struct strv *env)
-{
-	json_t *a = json_array(), *item;
-	size_t i;
-
-	json_array_foreach (json_object_get(image_config, "Env"), i, item)
-		if (json_is_string(item) && strchr(json_string_value(item), '='))
-			json_array_append(a, item);
-	for (i = 0; i < env->n; i++) {
-		if (json_array_append_new(a, json_string(env->v[i])) < 0) {
-			json_decref(a);
-			return NULL;
-		}
-	}
-	return a;
-}
-
-static json_t *tmpfs_array(const struct strv *tmpfs)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < tmpfs->n; i++) {
-		_cleanup_free_ char *path = NULL;
-		uint64_t size;
-
-		if (parse_tmpfs(tmpfs->v[i], &path, &size, NULL) < 0 ||
-		    json_array_append_new(a, json_pack("{s:s, s:I}", "path", path, "size",
-						       (json_int_t)size)) < 0) {
-			json_decref(a);
-			return NULL;
-		}
-	}
-	return a;
-}
-
-static json_t *build_config(const struct sandbox_options *o, json_t *record)
-{
-	/* The sandbox may be started from another directory. */
-	_cleanup_free_ char *kernel = o->kernel ? realpath(o->kernel, NULL) : NULL;
-	json_t *image = json_object_get(record, "config"), *entrypoint, *j;
-
-	if (o->entrypoint) {
-		entrypoint = json_pack("[s]", o->entrypoint);
-		if (!entrypoint)
-			return NULL;
-	} else {
-		entrypoint = json_incref(json_object_get(image, "Entrypoint"));
-	}
-	j = json_pack("{s:O?, s:i, s:I, s:s, s:o, s:o*, s:O*, s:o}", "image", record, "cpus",
-		      (int)(o->cpus ? o->cpus : DEFAULT_CPUS), "memory_mib",
-		      (json_int_t)((o->memory ? o->memory : DEFAULT_MEMORY) / MIB), "machine",
-		      o->machine ? o->machine : "auto", "env", merged_env(image, &o->env),
-		      "entrypoint", entrypoint, "cmd", json_object_get(image, "Cmd"), "tmpfs",
-		      tmpfs_array(&o->tmpfs));
-	if (!j ||
-	    set_string(j, "workdir", o->workdir ? o->workdir : image_string(image, "WorkingDir")) <
-		    0 ||
-	    set_string(j, "user", o->user ? o->user : image_string(image, "User")) < 0 ||
-	    set_string(j, "hostname", o->hostname) < 0 || set_string(j, "shell", o->shell) < 0 ||
-	    set_string(j, "kernel", kernel) < 0) {
-		json_decref(j);
-		return NULL;
-	}
-	return j;
-}
+/* --- commands ------------------------------------------------------------------------------ */
 
 static void add_strings(json_t *array, struct strv *ret)
 {
@@ -340,7 +73,7 @@ static int get_image(struct cli *cli, const struct sandbox_options *o, const cha
 	struct image_fetch f;
 	struct image_row row;
 
-	if (fetch_options(o, &f, e) < 0)
+	if (sandbox_fetch_options(o, &f, e) < 0)
 		return -1;
 	if (o->pull && strcmp(o->pull, "always") == 0)
 		return image_pull(cli, image, &f, ret, e);
@@ -390,7 +123,7 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 		json_decref(record);
 		return -1;
 	}
-	config = build_config(o, record);
+	config = sandbox_config_build(o, record);
 	json_decref(record);
 	if (!config)
 		return err_set(e, ERR_INVALID, "options must be valid UTF-8");
@@ -444,7 +177,7 @@ static void boot_strings(const struct sandbox_row *row, struct boot_config *boot
 	const char *user = json_string_value(json_object_get(row->config, "user"));
 	const char *hostname = json_string_value(json_object_get(row->config, "hostname"));
 
-	boot->hostname = xstrndup(hostname ? hostname : row->name, HOSTNAME_MAX);
+	boot->hostname = xstrndup(hostname ? hostname : row->name, SANDBOX_HOSTNAME_MAX);
 	boot->workdir = workdir ? xstrdup(workdir) : NULL;
 	boot->user = user ? xstrdup(user) : NULL;
 	boot->image_disk = xstrdup(IMAGE_DISK);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the user's options to a running sandbox: the stored configuration, the image, the choice
- * of machine, the launch.
+ * From the user's options to a running sandbox: the image, the choice of machine, the launch.
  *
  * The configuration is a JSON object kept with the sandbox:
  *   {"image": RECORD of msb-image, or null for a directory, "disk": [absolute paths],
@@ -10,48 +9,8 @@
  */
 #pragma once
 
-#include "cli/cli.h"
+#include "cli/sandbox_options.h"
 #include "sandbox/launch.h"
-
-/* Options of commands that create sandboxes. */
-struct sandbox_options {
-	char *name;
-	uint64_t memory;    /* bytes; 0: default */
-	unsigned cpus;      /* 0: default */
-	struct strv env;    /* K=V, checked */
-	struct strv labels; /* checked */
-	char *workdir;
-	char *user;
-	char *hostname;
-	char *entrypoint;
-	char *shell;
-	char *pull;
-	char *platform;
-	char *progress;
-	struct strv tmpfs;
-	char *machine;
-	char *kernel;
-	char *log_level;
-	bool insecure;
-	char *ca_certs;
-	bool quiet;
-};
-
-extern const struct opt sandbox_opts[];
-
-/*
- * Checks everything that can be checked before any work is done, the machine included, on which
- * it may print a notice. `image` may be a directory.
- */
-int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e);
-
-/* Whether the image argument names a directory: it starts with /, ./ or ../, or is . or .. */
-bool image_is_path(const char *image);
-
-/* Environment variable options: K=V as it is, K copies the caller's variable. */
-opt_parse_fn opt_env;
-/* PATH or PATH:SIZE, kept as text. */
-opt_parse_fn opt_tmpfs;
 
 /*
  * Finds the image, pulling it if the options say so, and creates the sandbox. `ret_lock` is its

@@ -8,6 +8,9 @@
 
 struct monitor;
 
+/* How long a guest that is asked to shut down has for it, when nobody says otherwise. */
+#define STOP_DEFAULT_MS 10000
+
 enum monitor_state {
 	MONITOR_LAUNCHING, /* waiting for the spec */
 	MONITOR_BOOTING,   /* the machine runs, the agent has not reported ready */
@@ -143,8 +146,19 @@ void session_start_workload(struct monitor *m);
 void sessions_agent_ready(struct monitor *m);
 /* Sends a request of the monitor's own to the agent; the answer ends it. */
 void session_send_shutdown(struct monitor *m, uint64_t grace_ms);
+/* Sends an answer of the monitor's own and ends the session; takes `result` over. */
+void session_answer(struct session *s, json_t *result);
+void session_answer_error(struct session *s, enum err_code code, const char *msg);
+/* The request is the agent's, which gets it as it came, as soon as it is there. */
+void session_pass_on(struct session *s);
+/* The answer is given when the sandbox is down. */
+void session_wait_for_end(struct session *s);
 /* Answers all that are open with an error, or with ok those that wait for the end. */
 void sessions_finish(struct monitor *m);
+
+/* --- monitor_request.c --- */
+/* Acts on a session's first frame. May end the session. */
+void session_handle_request(struct session *s, const struct frame *f);
 
 /* --- upper.c --- */
 /*

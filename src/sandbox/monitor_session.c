@@ -36,7 +36,6 @@ enum session_state {
 #define SESSIONS_MAX     1024
 #define READ_CHUNK       ((size_t)128 << 10)
 #define BUFFERED_MAX     ((size_t)256 << 10) /* stop reading above this */
-#define STOP_DEFAULT_MS  10000
 #define RESULT_FRAME_MAX ((size_t)64 << 10)
 #define LOST_WAIT        (5 * NSEC_PER_SEC)
 
@@ -92,8 +91,7 @@ static void update_events(struct session *s)
 	loop_mod(s->m->loop, &s->agent_ev, agent);
 }
 
-/* Sends an answer of the monitor's own and ends the session; takes `result` over. */
-static void answer(struct session *s, json_t *result)
+void session_answer(struct session *s, json_t *result)
 {
 	if (s->client_fd >= 0) {
 		fd_set_nonblock(s->client_fd, false);
@@ -104,12 +102,12 @@ static void answer(struct session *s, json_t *result)
 	session_free(s);
 }
 
-static void answer_error(struct session *s, enum err_code code, const char *msg)
+void session_answer_error(struct session *s, enum err_code code, const char *msg)
 {
 	struct err e;
 
 	err_set(&e, code, "%s", msg);
-	answer(s, message_error(&e));
+	session_answer(s, message_error(&e));
 }
 
 /* --- the log tap --------------------------------------------------------------------------- */
@@ -213,7 +211,7 @@ static void on_lost(struct timer *t)
 {
 	struct session *s = container_of(t, struct session, lost_timer);
 
-	answer_error(s, ERR_STATE, "the connection to the sandbox's agent broke");
+	session_answer_error(s, ERR_STATE, "the connection to the sandbox's agent broke");
 }
 
 static void agent_lost(struct session *s)
@@ -271,7 +269,7 @@ static void agent_relay(struct session *s)
 			if (s->client_fd < 0)
 				own_ended(s);
 			else
-				answer_error(s, ERR_INTERNAL, "the agent sent garbage");
+				session_answer_error(s, ERR_INTERNAL, "the agent sent garbage");
 			return;
 		}
 		if (s->client_fd >= 0)
@@ -339,57 +337,19 @@ static void connect_agent(struct session *s)
 		agent_lost(s);
 }
 
-/* --- requests ------------------------------------------------------------------------------ */
+/* --- clients ------------------------------------------------------------------------------- */
 
-static json_t *status_answer(const struct monitor *m)
+void session_pass_on(struct session *s)
 {
-	static const char *const names[MONITOR_STATE_COUNT] = {"launching", "booting", "ready",
-							       "stopping"};
-
-	return json_pack("{s:b, s:s, s:s, s:i, s:i}", "ok", 1, "state", names[m->state], "machine",
-			 machine_kind_name(m->spec.machine), "cpus", (int)m->spec.cpus,
-			 "memory_mib", (int)m->spec.memory_mib);
+	s->state = SESSION_WAITING;
+	if (s->m->state == MONITOR_READY)
+		connect_agent(s);
 }
 
-static void handle_stop(struct session *s, json_t *j)
+void session_wait_for_end(struct session *s)
 {
-	json_int_t timeout = STOP_DEFAULT_MS;
-	int force = 0;
-
-	if (json_unpack(j, "{s?I, s?b}", "timeout_ms", &timeout, "force", &force) < 0 ||
-	    timeout < 0 || timeout > 86400000) {
-		answer_error(s, ERR_INVALID, "malformed stop request");
-		return;
-	}
 	s->state = SESSION_STOP_WAIT;
 	update_events(s);
-	monitor_stop(s->m, END_REQUESTED, force ? 0 : (uint64_t)timeout);
-}
-
-static void handle_request(struct session *s, const struct frame *f)
-{
-	struct err e = {0};
-	json_t *j = f->type == FRAME_REQUEST ? message_parse(f->payload, f->len, &e) : NULL;
-	const char *op = j ? json_string_value(json_object_get(j, "op")) : NULL;
-
-	if (!op) {
-		answer_error(s, ERR_INVALID, e.msg[0] ? e.msg : "malformed request");
-	} else if (strcmp(op, "status") == 0) {
-		answer(s, status_answer(s->m));
-	} else if (strcmp(op, "stop") == 0) {
-		handle_stop(s, j);
-	} else if (strcmp(op, "exec") != 0 && strcmp(op, "ping") != 0) {
-		answer_error(s, ERR_UNSUPPORTED, "unknown operation");
-	} else if (s->m->state == MONITOR_STOPPING) {
-		answer_error(s, ERR_STATE, "the sandbox is stopping");
-	} else {
-		s->is_exec = strcmp(op, "exec") == 0;
-		s->tty = json_is_true(json_object_get(j, "tty"));
-		s->state = SESSION_WAITING;
-		if (s->m->state == MONITOR_READY)
-			connect_agent(s);
-	}
-	json_decref(j);
 }
 
 static void on_client(struct ev *ev, uint32_t events)
@@ -418,9 +378,9 @@ static void on_client(struct ev *ev, uint32_t events)
 		/* The request stays in the buffer: the agent is sent the same bytes. */
 		r = frame_peek(&s->to_agent, &f);
 		if (r < 0)
-			answer_error(s, ERR_INVALID, "malformed frame");
+			session_answer_error(s, ERR_INVALID, "malformed frame");
 		else if (r > 0)
-			handle_request(s, &f);
+			session_handle_request(s, &f);
 		return;
 	}
 	pump(s);
@@ -511,10 +471,10 @@ void sessions_finish(struct monitor *m)
 		struct session *s = m->sessions;
 
 		if (s->state == SESSION_STOP_WAIT) {
-			answer(s, message_ok());
+			session_answer(s, message_ok());
 			continue;
 		}
 		snprintf(text, sizeof(text), "the sandbox ended: %s", monitor_end_text(m));
-		answer_error(s, ERR_STATE, text);
+		session_answer_error(s, ERR_STATE, text);
 	}
 }

@@ -2,6 +2,7 @@
 /* Options of sandboxes and what is made of them; images and machines are stubs. */
 #include "../testing.h"
 
+#include "cli/sandbox_options.c"
 #include "cli/start.c"
 
 int image_pull(struct cli *cli, const char *reference, const struct image_fetch *f, json_t **ret,
@@ -204,7 +205,7 @@ static json_t *image_record(void)
 
 static char *config_text(const struct sandbox_options *o, json_t *record, const char *key)
 {
-	json_t *j = build_config(o, record);
+	json_t *j = sandbox_config_build(o, record);
 	char *text;
 
 	assert_non_null(j);
@@ -265,14 +266,14 @@ static void test_config_of_bad_utf8(void **state)
 	json_t *record = image_record();
 
 	strv_add(&o.env, "A=\xff");
-	assert_null(build_config(&o, record));
+	assert_null(sandbox_config_build(&o, record));
 	strv_release(&o.env);
 	strv_add(&o.tmpfs, "/\xff");
-	assert_null(build_config(&o, record));
+	assert_null(sandbox_config_build(&o, record));
 	strv_release(&o.tmpfs);
-	assert_null(build_config(OPTIONS(.user = TEXT("\xff")), record));
-	assert_null(build_config(OPTIONS(.workdir = TEXT("/\xff")), record));
-	assert_null(build_config(OPTIONS(.entrypoint = TEXT("\xff")), record));
+	assert_null(sandbox_config_build(OPTIONS(.user = TEXT("\xff")), record));
+	assert_null(sandbox_config_build(OPTIONS(.workdir = TEXT("/\xff")), record));
+	assert_null(sandbox_config_build(OPTIONS(.entrypoint = TEXT("\xff")), record));
 	json_decref(record);
 }
 

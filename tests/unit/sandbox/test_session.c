@@ -6,6 +6,7 @@
 #include "../testing.h"
 
 #include "base/loop.c" /* to run it more than once */
+#include "sandbox/monitor_request.c"
 #include "sandbox/monitor_session.c"
 
 static struct {

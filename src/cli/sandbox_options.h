@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options of the commands that create sandboxes, and the stored configuration made of them. */
+#pragma once
+
+#include "cli/cli.h"
+#include "cli/image_tool.h"
+
+#define SANDBOX_HOSTNAME_MAX 64
+
+/* Options of commands that create sandboxes. */
+struct sandbox_options {
+	char *name;
+	uint64_t memory;    /* bytes; 0: default */
+	unsigned cpus;      /* 0: default */
+	struct strv env;    /* K=V, checked */
+	struct strv labels; /* checked */
+	char *workdir;
+	char *user;
+	char *hostname;
+	char *entrypoint;
+	char *shell;
+	char *pull;
+	char *platform;
+	char *progress;
+	struct strv tmpfs;
+	char *machine;
+	char *kernel;
+	char *log_level;
+	bool insecure;
+	char *ca_certs;
+	bool quiet;
+};
+
+extern const struct opt sandbox_opts[];
+
+/*
+ * Checks everything that can be checked before any work is done, the machine included, on which
+ * it may print a notice. `image` may be a directory.
+ */
+int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e);
+
+/* Whether the image argument names a directory: it starts with /, ./ or ../, or is . or .. */
+bool image_is_path(const char *image);
+
+/* Environment variable options: K=V as it is, K copies the caller's variable. */
+opt_parse_fn opt_env;
+/* PATH or PATH:SIZE, kept as text. */
+opt_parse_fn opt_tmpfs;
+
+/* How the options want an image to be brought in; checks their values. 0 or -1. */
+int sandbox_fetch_options(const struct sandbox_options *o, struct image_fetch *ret, struct err *e);
+
+/*
+ * The configuration that is stored with the sandbox (start.h says what is in it), of the options
+ * and the image's record (NULL: a directory). Owned; NULL when a value is not UTF-8.
+ */
+json_t *sandbox_config_build(const struct sandbox_options *o, json_t *record);
