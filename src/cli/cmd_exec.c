@@ -3,11 +3,8 @@
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
-#include "cli/exec_client.h"
+#include "cli/session.h"
 #include "cli/start.h"
-
-#include <signal.h>
-#include <string.h>
 
 struct exec_args {
 	struct strv env;
@@ -16,6 +13,7 @@ struct exec_args {
 	bool tty;
 	bool quiet;
 	uint64_t timeout_ms;
+	struct detach_keys detach_keys;
 };
 
 #define FIELD(name) offsetof(struct exec_args, name)
@@ -28,6 +26,7 @@ static const struct opt opts[] = {
 	{"tty", 't', NULL, NULL, FIELD(tty), "Give the command a terminal even without one here"},
 	{"timeout", 0, "DURATION", opt_duration, FIELD(timeout_ms),
 	 "Kill the command after this time"},
+	DETACH_KEYS_OPT(struct exec_args),
 	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no notices"},
 	{0},
 };
@@ -50,24 +49,9 @@ static void build_request(struct exec_args *a, const struct operands *ops,
 	q->timeout_ms = a->timeout_ms;
 }
 
-static int run(struct cli *cli, const struct sandbox_row *row, const struct exec_request *q,
-	       struct err *e)
-{
-	struct exec_result result;
-	int fd = control_connect(&cli->home, row, e);
-	int status;
-
-	if (fd < 0 || exec_client_run(fd, q, &result, NULL, e) < 0)
-		return -1;
-	status = exec_client_status(&result, q->timeout_ms);
-	if (result.signal == SIGPIPE && status == 128 + SIGPIPE)
-		raise(SIGPIPE);
-	return status;
-}
-
 /* A stopped sandbox is started for this command and stopped again. */
-static int run_started(struct cli *cli, const struct sandbox_row *row, const struct exec_request *q,
-		       struct err *e)
+static int run_started(struct cli *cli, const struct sandbox_row *row, struct session_options *o,
+		       struct exec_outcome *outcome, struct err *e)
 {
 	_cleanup_close_ int lock = sandboxes_lock(&cli->home, row, e);
 	struct launch launch = {.fd = -1};
@@ -78,7 +62,12 @@ static int run_started(struct cli *cli, const struct sandbox_row *row, const str
 	if (lock < 0 || sandbox_start(cli, row, lock, true, NULL, NULL, &launch, e) < 0)
 		return -1;
 	close_fd(&lock);
-	status = run(cli, row, q, e);
+	o->owner = true;
+	status = session_run(cli, row, o, outcome, e);
+	if (outcome->detached) {
+		launch_release(&launch);
+		return status;
+	}
 	if (status < 0 && e->code != ERR_CANCELLED && launch_wait_ready(&launch, NULL, &boot) < 0) {
 		*e = boot;
 		err_wrap(e, "failed to start '%s'", row->name);
@@ -93,9 +82,12 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	struct exec_args *a = args;
 	struct exec_request q = {0};
+	struct session_options o = {.request = &q, .keys = &a->detach_keys};
+	struct exec_outcome outcome = {0};
 	struct sandbox_row row;
 	int status = -1;
 
+	detach_keys_default(&a->detach_keys);
 	if (a->workdir && a->workdir[0] != '/')
 		return err_set(e, ERR_INVALID,
 			       "the working directory must be an absolute path: '%s'", a->workdir);
@@ -106,10 +98,10 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	if (q.argv.n == 0)
 		err_set(e, ERR_USAGE, "no command given and there is no terminal for a shell");
 	else if (row.status == SANDBOX_RUNNING)
-		status = run(cli, &row, &q, e);
+		status = session_run(cli, &row, &o, &outcome, e);
 	else
-		status = run_started(cli, &row, &q, e);
+		status = run_started(cli, &row, &o, &outcome, e);
 	exec_request_release(&q);
 	sandbox_row_release(&row);
-	return status;
+	return session_status(&outcome, status);
 }

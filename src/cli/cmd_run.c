@@ -4,10 +4,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "cli/exec_client.h"
+#include "cli/session.h"
 #include "cli/start.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +16,7 @@ struct run_args {
 	bool detach;
 	bool timing;
 	uint64_t timeout_ms;
+	struct detach_keys detach_keys;
 };
 
 #define FIELD(name) offsetof(struct run_args, name)
@@ -27,6 +27,7 @@ static const struct opt run_only_opts[] = {
 	 "Run in the background; print the sandbox's name"},
 	{"timeout", 0, "DURATION", opt_duration, FIELD(timeout_ms),
 	 "Kill the command after this time"},
+	DETACH_KEYS_OPT(struct run_args),
 	{"timing", 0, NULL, NULL, FIELD(timing), "Print how long each stage took"},
 	{0},
 };
@@ -124,10 +125,9 @@ static int launch(struct run *r, struct err *e)
 	const struct run_args *a = r->args;
 	bool detached = a->detach;
 
-	if (detached) {
-		r->request.tty = false;
-		r->request.has_stdin = false;
-	}
+	/* Nobody is there to type, unless somebody attaches to its terminal. */
+	if (detached)
+		r->request.has_stdin = r->request.tty = a->tty;
 	if (sandbox_start(r->cli, &r->row, r->lock, !detached, detached ? &r->request : NULL,
 			  a->sandbox.log_level, &r->launch, e) < 0)
 		return -1;
@@ -162,16 +162,18 @@ static int run_detached(struct run *r, struct err *e)
 
 static int run_attached(struct run *r, struct err *e)
 {
-	struct exec_result result;
+	const struct session_options o = {
+		.request = &r->request, .keys = &r->args->detach_keys, .owner = r->launched};
+	struct exec_outcome outcome;
 	struct err boot;
-	int fd = control_connect(&r->cli->home, &r->row, e);
-	int status = -1;
-
 	/* The session may be opened before the sandbox is up: it waits its turn. */
-	if (fd >= 0 && exec_client_run(fd, &r->request, &result, &r->stages.started, e) == 0)
-		status = exec_client_status(&result, r->args->timeout_ms);
+	int status = session_run(r->cli, &r->row, &o, &outcome, e);
+
+	r->stages.started = outcome.started;
 	r->stages.ended = clock_mono_ns();
-	if (r->launched) {
+	if (r->launched && outcome.detached) {
+		launch_release(&r->launch);
+	} else if (r->launched) {
 		/* If it never came up, the reason is worth more than that the session broke. */
 		if ((status >= 0 || e->code != ERR_CANCELLED) &&
 		    launch_wait_ready(&r->launch, &r->stages.launch, &boot) < 0 && status < 0) {
@@ -184,9 +186,7 @@ static int run_attached(struct run *r, struct err *e)
 	}
 	if (r->args->timing)
 		print_timing(r);
-	if (status == 128 + SIGPIPE && result.signal == SIGPIPE)
-		raise(SIGPIPE); /* nobody reads: end as a local program would */
-	return status;
+	return session_status(&outcome, status);
 }
 
 int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
@@ -196,6 +196,7 @@ int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	const char *image = ops->args.v[0];
 	int status = -1, runnable;
 
+	detach_keys_default(&a->detach_keys);
 	if (sandbox_options_check(&a->sandbox, image, e) < 0 || cli_open(cli, e) < 0 ||
 	    prepare(&r, image, e) < 0)
 		goto out;

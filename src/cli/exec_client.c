@@ -21,17 +21,20 @@
 #define OUT_BUFFERED_MAX ((size_t)256 << 10)
 
 struct client {
+	const struct exec_client *x;
+	struct detach_keys keys;
 	struct loop *loop;
 	int fd;
 	struct ev sock, in, sig;
 	struct buf from, to;
 	bool stdin_open;
 	bool stdin_is_file; /* epoll does not take regular files: always readable */
-	bool tty;
+	bool tty;           /* the program is on one */
+	bool raw;           /* so is the user, whose keys are passed on */
 	bool done;
 	int signals;
-	struct exec_result result;
-	uint64_t started;
+	uint64_t session; /* 0: not told yet */
+	struct exec_outcome *ret;
 	struct err *err;
 	bool failed;
 };
@@ -48,30 +51,33 @@ static void terminal_restore(void)
 	termios_changed = false;
 }
 
-static void terminal_raw(void)
+static bool terminal_raw(void)
 {
 	struct termios raw;
 
 	if (tcgetattr(STDIN_FILENO, &saved_termios) < 0)
-		return;
+		return false;
 	raw = saved_termios;
 	cfmakeraw(&raw);
-	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0) {
-		if (!termios_changed)
-			atexit(terminal_restore);
-		termios_changed = true;
-	}
+	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
+		return false;
+	if (!termios_changed)
+		atexit(terminal_restore);
+	termios_changed = true;
+	return true;
 }
 
-static bool window_size(uint16_t *rows, uint16_t *cols)
+bool exec_client_window(uint16_t *rows, uint16_t *cols)
 {
 	struct winsize ws;
 
 	if (ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) < 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0)
 		return false;
+	if (!ws.ws_row || !ws.ws_col)
+		return false;
 	*rows = ws.ws_row;
 	*cols = ws.ws_col;
-	return ws.ws_row && ws.ws_col;
+	return true;
 }
 
 void exec_client_prepare(struct exec_request *request, bool force_tty)
@@ -79,7 +85,7 @@ void exec_client_prepare(struct exec_request *request, bool force_tty)
 	request->has_stdin = true;
 	request->tty = force_tty || (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
 	if (request->tty)
-		window_size(&request->rows, &request->cols);
+		exec_client_window(&request->rows, &request->cols);
 }
 
 /* --- events -------------------------------------------------------------------------------- */
@@ -121,6 +127,34 @@ static void flush(struct client *c)
 	}
 }
 
+/* The user typed the keys for it. What does not work leaves everything as it is. */
+static void detach(struct client *c)
+{
+	struct err e = {0};
+
+	flush(c); /* what was typed before is for the program */
+	if (c->x->detach(c->x->ctx, c->session, &e) == 0) {
+		c->ret->detached = c->session;
+		finish(c);
+	} else {
+		terminal_restore();
+		err_print(&e);
+		terminal_raw();
+	}
+}
+
+static void typed(struct client *c, const uint8_t *data, size_t n)
+{
+	static uint8_t left[FRAME_DATA_CHUNK + DETACH_KEYS_MAX];
+	bool leave;
+
+	n = detach_keys_filter(&c->keys, data, n, left, &leave);
+	for (size_t at = 0; at < n; at += FRAME_DATA_CHUNK)
+		frame_append(&c->to, FRAME_STDIN, 0, left + at, MIN(n - at, FRAME_DATA_CHUNK));
+	if (leave && c->session)
+		detach(c);
+}
+
 static void read_stdin(struct client *c)
 {
 	static uint8_t data[FRAME_DATA_CHUNK];
@@ -128,10 +162,14 @@ static void read_stdin(struct client *c)
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
-	if (n > 0) {
+	if (n > 0 && c->raw) {
+		typed(c, data, (size_t)n);
+	} else if (n > 0) {
 		frame_append(&c->to, FRAME_STDIN, 0, data, (size_t)n);
 	} else {
-		frame_append(&c->to, FRAME_STDIN, FRAME_EOF, NULL, 0);
+		/* Others may attach to the program after us, and have input for it. */
+		if (c->x->request)
+			frame_append(&c->to, FRAME_STDIN, FRAME_EOF, NULL, 0);
 		c->stdin_open = false;
 		loop_del(c->loop, &c->in);
 	}
@@ -142,6 +180,8 @@ static void on_stdin(struct ev *ev, uint32_t events)
 	struct client *c = container_of(ev, struct client, in);
 
 	read_stdin(c);
+	if (c->done)
+		return;
 	flush(c);
 	update_events(c);
 }
@@ -163,6 +203,13 @@ static void send_signal(struct client *c, uint32_t number)
 	frame_append(&c->to, FRAME_SIGNAL, 0, &le, sizeof(le));
 }
 
+static void send_size(struct client *c, uint16_t rows, uint16_t cols)
+{
+	const uint16_t size[2] = {htole16(rows), htole16(cols)};
+
+	frame_append(&c->to, FRAME_RESIZE, 0, size, sizeof(size));
+}
+
 static void on_signal(struct ev *ev, uint32_t events)
 {
 	struct client *c = container_of(ev, struct client, sig);
@@ -171,14 +218,12 @@ static void on_signal(struct ev *ev, uint32_t events)
 	if (read(ev->fd, &si, sizeof(si)) != sizeof(si))
 		return;
 	if (si.ssi_signo == SIGWINCH) {
-		uint16_t size[2];
+		uint16_t rows, cols;
 
-		if (!c->tty || !window_size(&size[0], &size[1]))
+		if (!c->tty || !exec_client_window(&rows, &cols))
 			return;
-		size[0] = htole16(size[0]);
-		size[1] = htole16(size[1]);
-		frame_append(&c->to, FRAME_RESIZE, 0, size, sizeof(size));
-	} else if (!c->started || ++c->signals > 1) {
+		send_size(c, rows, cols);
+	} else if (!c->ret->started || ++c->signals > 1) {
 		err_set(c->err, ERR_CANCELLED, "interrupted");
 		fail(c);
 		return;
@@ -193,7 +238,7 @@ static void handle_result(struct client *c, const struct frame *f)
 {
 	json_t *j = message_parse(f->payload, f->len, c->err);
 
-	if (!j || exec_result_from_json(j, &c->result, c->err) < 0)
+	if (!j || exec_result_from_json(j, &c->ret->result, c->err) < 0)
 		fail(c);
 	else
 		finish(c);
@@ -205,13 +250,68 @@ static void handle_output(struct client *c, int fd, const struct frame *f)
 	int r = write_full(fd, f->payload, f->len);
 
 	if (r == -EPIPE) {
-		c->result = (struct exec_result){.exit_code = 128 + SIGPIPE, .signal = SIGPIPE};
+		c->ret->result =
+			(struct exec_result){.exit_code = 128 + SIGPIPE, .signal = SIGPIPE};
 		finish(c);
 	} else if (r < 0) {
 		err_sys(c->err, -r, "cannot write to standard %s",
 			fd == STDOUT_FILENO ? "output" : "error");
 		fail(c);
 	}
+}
+
+static int watch_stdin(struct client *c)
+{
+	int r;
+
+	c->stdin_open = true;
+	c->in = (struct ev){.fd = STDIN_FILENO, .fn = on_stdin};
+	r = loop_add(c->loop, &c->in, EPOLLIN);
+	if (r == -EPERM) {
+		c->stdin_is_file = true;
+		return 0;
+	}
+	return r;
+}
+
+/* We are in the middle of a session that somebody started. */
+static void attached(struct client *c)
+{
+	uint16_t rows, cols;
+	int r;
+
+	c->ret->started = clock_mono_ns();
+	c->raw = c->tty && isatty(STDIN_FILENO) && terminal_raw();
+	if (c->tty && exec_client_window(&rows, &cols)) {
+		/* A program draws its screen anew when the size changes, so it is made to change.
+		 */
+		send_size(c, rows, (uint16_t)(cols > 1 ? cols - 1 : 2));
+		send_size(c, rows, cols);
+	}
+	r = watch_stdin(c);
+	if (r < 0) {
+		err_sys(c->err, -r, "cannot read standard input");
+		fail(c);
+	}
+}
+
+static void handle_event(struct client *c, const struct frame *f)
+{
+	json_t *j = message_parse(f->payload, f->len, c->err);
+	const char *event = json_string_value(json_object_get(j, "event"));
+
+	if (!j) {
+		fail(c);
+	} else if (event && str_eq(event, "started")) {
+		c->ret->started = clock_mono_ns();
+	} else if (event && (str_eq(event, "session") || str_eq(event, "attached"))) {
+		c->session = (uint64_t)json_integer_value(json_object_get(j, "id"));
+		if (str_eq(event, "attached") && !c->ret->started) {
+			c->tty = json_is_true(json_object_get(j, "tty"));
+			attached(c);
+		}
+	}
+	json_decref(j);
 }
 
 static void handle_frame(struct client *c, const struct frame *f)
@@ -224,8 +324,7 @@ static void handle_frame(struct client *c, const struct frame *f)
 		handle_output(c, STDERR_FILENO, f);
 		break;
 	case FRAME_EVENT:
-		if (!c->started)
-			c->started = clock_mono_ns();
+		handle_event(c, f);
 		break;
 	case FRAME_RESULT:
 		handle_result(c, f);
@@ -279,25 +378,17 @@ static int watch_signals(struct client *c, sigset_t *old)
 	return c->sig.fd < 0 ? -errno : loop_add(c->loop, &c->sig, EPOLLIN);
 }
 
-static int watch_stdin(struct client *c, const struct exec_request *request)
+static json_t *request_json(const struct exec_client *x)
 {
-	int r;
-
-	if (!request->has_stdin)
-		return 0;
-	c->stdin_open = true;
-	c->in = (struct ev){.fd = STDIN_FILENO, .fn = on_stdin};
-	r = loop_add(c->loop, &c->in, EPOLLIN);
-	if (r == -EPERM) {
-		c->stdin_is_file = true;
-		return 0;
-	}
-	return r;
+	if (x->request)
+		return exec_request_to_json(x->request);
+	return json_pack("{s:s, s:I}", "op", "attach", "session", (json_int_t)x->session);
 }
 
-static int start(struct client *c, const struct exec_request *request, sigset_t *old)
+static int start(struct client *c, sigset_t *old)
 {
-	json_t *j = exec_request_to_json(request);
+	const struct exec_request *request = c->x->request;
+	json_t *j = request_json(c->x);
 	int r = j ? message_append(&c->to, FRAME_REQUEST, j) : -EINVAL;
 
 	json_decref(j);
@@ -311,57 +402,48 @@ static int start(struct client *c, const struct exec_request *request, sigset_t 
 		r = loop_add(c->loop, &c->sock, EPOLLIN);
 	if (r == 0)
 		r = watch_signals(c, old);
-	if (r == 0)
-		r = watch_stdin(c, request);
-	return r < 0 ? err_sys(c->err, -r, "cannot start the session") : 0;
+	if (r == 0 && request && request->has_stdin)
+		r = watch_stdin(c);
+	if (r < 0)
+		return err_sys(c->err, -r, "cannot start the session");
+	c->tty = request && request->tty;
+	c->raw = c->tty && isatty(STDIN_FILENO) && terminal_raw();
+	return 0;
 }
 
-int exec_client_run(int fd, const struct exec_request *request, struct exec_result *ret,
-		    uint64_t *ret_started, struct err *e)
+int exec_client_run(const struct exec_client *x, struct exec_outcome *ret, struct err *e)
 {
 	struct client c = {
+		.x = x,
+		.keys = *x->keys,
 		.loop = loop_new(),
-		.fd = fd,
-		.tty = request->tty,
+		.fd = x->fd,
 		.sig.fd = -1,
+		.ret = ret,
 		.err = e,
 	};
-	bool raw = request->tty && isatty(STDIN_FILENO);
 	void (*old_pipe)(int) = signal(SIGPIPE, SIG_IGN);
 	sigset_t old;
 	int r;
 
+	*ret = (struct exec_outcome){0};
 	sigprocmask(SIG_SETMASK, NULL, &old);
 	buf_init(&c.from, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + FRAME_DATA_CHUNK);
 	buf_init(&c.to, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + OUT_BUFFERED_MAX);
-	r = c.loop ? start(&c, request, &old) : err_sys(e, errno, "cannot start the session");
+	r = c.loop ? start(&c, &old) : err_sys(e, errno, "cannot start the session");
 	if (r == 0) {
-		if (raw)
-			terminal_raw();
 		flush(&c);
 		pump_file(&c);
 		loop_run(c.loop);
 		terminal_restore();
 		r = c.failed ? -1 : 0;
 	}
-	close(fd);
+	close(x->fd);
 	close_fd(&c.sig.fd);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	signal(SIGPIPE, old_pipe);
 	buf_release(&c.from);
 	buf_release(&c.to);
 	loop_free(c.loop);
-	*ret = c.result;
-	if (ret_started)
-		*ret_started = c.started;
 	return r;
-}
-
-int exec_client_status(const struct exec_result *r, uint64_t timeout_ms)
-{
-	if (r->timed_out) {
-		fprintf(stderr, "error: command timed out after %g s\n", (double)timeout_ms / 1000);
-		return 1;
-	}
-	return r->exit_code;
 }

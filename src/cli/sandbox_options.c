@@ -180,8 +180,8 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 	if (check_absolute("the working directory", o->workdir, e) < 0 ||
 	    check_absolute("the shell", o->shell, e) < 0)
 		return -1;
-	if (o->hostname &&
-	    (!*o->hostname || strlen(o->hostname) > SANDBOX_HOSTNAME_MAX || strpbrk(o->hostname, " \t\n/")))
+	if (o->hostname && (!*o->hostname || strlen(o->hostname) > SANDBOX_HOSTNAME_MAX ||
+			    strpbrk(o->hostname, " \t\n/")))
 		return err_set(e, ERR_INVALID, "invalid host name: '%s'", o->hostname);
 	if (o->entrypoint && !*o->entrypoint)
 		return err_set(e, ERR_INVALID, "the entrypoint must not be empty");

@@ -131,6 +131,18 @@ static const struct command commands[] = {
 		.takes_command = true,
 	},
 	{
+		.name = "attach",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] <NAME> [SESSION]",
+		.summary = "Come back to a command that was detached from",
+		.details = "That is what run -d started, or what was left by its detach keys. With "
+			   "several, SESSION\n"
+			   "chooses one by its number in --list.",
+		COMMAND(attach),
+		.min_args = 1,
+		.max_args = 2,
+	},
+	{
 		.name = "start",
 		.group = "Sandboxes",
 		.usage = "[OPTIONS] [NAME]...",

@@ -41,19 +41,32 @@ struct stage_times {
 	uint64_t agent_setup_ns;
 };
 
+enum session_state {
+	SESSION_REQUEST,
+	SESSION_WAITING,
+	SESSION_CONNECTING,
+	SESSION_RELAY,
+	SESSION_LOST,
+	SESSION_STOP_WAIT
+};
+
 /* One client's operation, relayed to the agent; see monitor_session.c. */
 struct session {
 	struct session *next;
 	struct monitor *m;
 	uint64_t id;
-	int state;
+	enum session_state state;
 	bool is_exec;
-	bool is_workload;
+	bool is_workload; /* the sandbox ends with it */
 	bool tty;
-	int client_fd; /* -1: a request of the monitor's own */
+	bool kept;      /* goes on without a client */
+	bool announced; /* the client knows its number */
+	char *command;  /* a program's command line, perhaps cut short; NULL: none */
+	int client_fd;  /* -1: there is no client */
 	int agent_fd;
 	struct ev client_ev, agent_ev;
 	struct buf to_agent, to_client;
+	size_t whole;    /* bytes of `to_agent` that are complete frames */
 	bool agent_done; /* nothing more comes from the agent */
 	struct timer lost_timer;
 	/* Finds frames in the agent's byte stream for the log. */
@@ -146,6 +159,13 @@ void session_start_workload(struct monitor *m);
 void sessions_agent_ready(struct monitor *m);
 /* Sends a request of the monitor's own to the agent; the answer ends it. */
 void session_send_shutdown(struct monitor *m, uint64_t grace_ms);
+/* Adjusts what is waited for, after something changed from outside. */
+void session_update(struct session *s);
+/* Lets go of the client; the session goes on without one. */
+void session_drop_client(struct session *s);
+/* Gives a session without a client that of another, which ends. 0 or -errno. */
+int session_take_client(struct session *s, struct session *from);
+void session_free(struct session *s);
 /* Sends an answer of the monitor's own and ends the session; takes `result` over. */
 void session_answer(struct session *s, json_t *result);
 void session_answer_error(struct session *s, enum err_code code, const char *msg);
@@ -159,6 +179,14 @@ void sessions_finish(struct monitor *m);
 /* --- monitor_request.c --- */
 /* Acts on a session's first frame. May end the session. */
 void session_handle_request(struct session *s, const struct frame *f);
+
+/* --- monitor_attach.c --- */
+/* The operations detach, attach and sessions. May end the session. */
+void attach_handle_detach(struct session *s, json_t *j);
+void attach_handle_attach(struct session *s, json_t *j);
+void attach_handle_list(struct session *s);
+/* The command line of an exec request for people, cut short; owned. */
+char *attach_command_text(json_t *argv);
 
 /* --- upper.c --- */
 /*

@@ -40,6 +40,12 @@ void session_handle_request(struct session *s, const struct frame *f)
 		session_answer(s, status_answer(s->m));
 	} else if (strcmp(op, "stop") == 0) {
 		handle_stop(s, j);
+	} else if (strcmp(op, "sessions") == 0) {
+		attach_handle_list(s);
+	} else if (strcmp(op, "detach") == 0) {
+		attach_handle_detach(s, j);
+	} else if (strcmp(op, "attach") == 0) {
+		attach_handle_attach(s, j);
 	} else if (strcmp(op, "exec") != 0 && strcmp(op, "ping") != 0) {
 		session_answer_error(s, ERR_UNSUPPORTED, "unknown operation");
 	} else if (s->m->state == MONITOR_STOPPING) {
@@ -47,6 +53,8 @@ void session_handle_request(struct session *s, const struct frame *f)
 	} else {
 		s->is_exec = strcmp(op, "exec") == 0;
 		s->tty = json_is_true(json_object_get(j, "tty"));
+		if (s->is_exec)
+			s->command = attach_command_text(json_object_get(j, "argv"));
 		session_pass_on(s);
 	}
 	json_decref(j);

@@ -10,6 +10,12 @@
  *      |        ready yet)    OK awaited)     +--> the agent is done: flush, close
  *      +--> STOP_WAIT (answered when the machine has ended)
  *
+ * A session may go on without a client: the sandbox's workload does from the start, another program
+ * after its client has detached (monitor_attach.c). What it prints is then only logged. A client
+ * that comes to it later must find a stream of whole frames, and so must the agent when a client
+ * left in the middle of one: hence what a client sends is passed on frame by frame, and a client
+ * that comes into the middle of a frame of output gets a header for the rest of it.
+ *
  * A program's connection that ends without a result means that the machine is going down, and how
  * is known a moment later: such a session waits (LOST) to be answered with the reason.
  */
@@ -24,22 +30,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum session_state {
-	SESSION_REQUEST,
-	SESSION_WAITING,
-	SESSION_CONNECTING,
-	SESSION_RELAY,
-	SESSION_LOST,
-	SESSION_STOP_WAIT
-};
-
 #define SESSIONS_MAX     1024
 #define READ_CHUNK       ((size_t)128 << 10)
 #define BUFFERED_MAX     ((size_t)256 << 10) /* stop reading above this */
 #define RESULT_FRAME_MAX ((size_t)64 << 10)
 #define LOST_WAIT        (5 * NSEC_PER_SEC)
 
-static void session_free(struct session *s)
+void session_free(struct session *s)
 {
 	struct monitor *m = s->m;
 	struct session **p = &m->sessions;
@@ -55,37 +52,77 @@ static void session_free(struct session *s)
 	buf_release(&s->to_agent);
 	buf_release(&s->to_client);
 	buf_release(&s->tap.result);
+	free(s->command);
 	free(s);
 }
 
-/* Writes as much as the socket takes. False when the peer is gone. */
-static bool flush(int fd, struct buf *b)
+/* Writes as much of the first `len` bytes as the socket takes; how many, or -errno for a peer that
+ * is gone.
+ */
+static ssize_t flush(int fd, struct buf *b, size_t len)
 {
-	while (buf_len(b)) {
-		ssize_t n = send(fd, buf_data(b), buf_len(b), MSG_NOSIGNAL | MSG_DONTWAIT);
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = send(fd, buf_data(b), len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
 		if (n < 0)
-			return errno == EAGAIN;
+			return -errno;
 		buf_consume(b, (size_t)n);
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+static bool flush_client(struct session *s)
+{
+	return s->client_fd < 0 || flush(s->client_fd, &s->to_client, buf_len(&s->to_client)) >= 0;
+}
+
+static void flush_agent(struct session *s)
+{
+	ssize_t n = s->state == SESSION_RELAY ? flush(s->agent_fd, &s->to_agent, s->whole) : 0;
+
+	if (n >= 0) {
+		s->whole -= (size_t)n;
+	} else { /* its end comes by reading */
+		buf_consume(&s->to_agent, buf_len(&s->to_agent));
+		s->whole = 0;
+	}
+}
+
+/* Counts the whole frames of what the client has sent. False when it is malformed. */
+static bool count_frames(struct session *s)
+{
+	struct frame f;
+	size_t left;
+
+	while ((left = buf_len(&s->to_agent) - s->whole) >= FRAME_HEADER_LEN) {
+		if (frame_header_decode(buf_data(&s->to_agent) + s->whole, &f) < 0)
+			return false;
+		if (left - FRAME_HEADER_LEN < f.len)
+			break;
+		s->whole += FRAME_HEADER_LEN + f.len;
 	}
 	return true;
 }
 
 /* Asks for exactly the events that can make progress. */
-static void update_events(struct session *s)
+void session_update(struct session *s)
 {
 	uint32_t client = 0, agent = 0;
 
-	if (s->state != SESSION_STOP_WAIT && s->state != SESSION_LOST &&
-	    buf_len(&s->to_agent) < BUFFERED_MAX)
+	if (s->state != SESSION_STOP_WAIT && s->state != SESSION_LOST && s->whole < BUFFERED_MAX)
 		client |= EPOLLIN;
 	if (buf_len(&s->to_client))
 		client |= EPOLLOUT;
 	if (!s->agent_done && buf_len(&s->to_client) < BUFFERED_MAX)
 		agent |= EPOLLIN;
-	if (s->state == SESSION_RELAY && buf_len(&s->to_agent))
+	if (s->state == SESSION_RELAY && s->whole)
 		agent |= EPOLLOUT;
 	loop_mod(s->m->loop, &s->client_ev, client);
 	loop_mod(s->m->loop, &s->agent_ev, agent);
@@ -96,7 +133,7 @@ void session_answer(struct session *s, json_t *result)
 	if (s->client_fd >= 0) {
 		fd_set_nonblock(s->client_fd, false);
 		message_append(&s->to_client, FRAME_RESULT, result);
-		flush(s->client_fd, &s->to_client);
+		flush_client(s);
 	}
 	json_decref(result);
 	session_free(s);
@@ -164,8 +201,79 @@ static bool tap(struct session *s, const uint8_t *data, size_t n)
 	return true;
 }
 
+static void on_client(struct ev *ev, uint32_t events);
+static void pump(struct session *s);
+
+/* --- clients that come and go -------------------------------------------------------------- */
+
+void session_drop_client(struct session *s)
+{
+	loop_del(s->m->loop, &s->client_ev);
+	close_fd(&s->client_fd);
+	buf_consume(&s->to_client, buf_len(&s->to_client));
+	/* The agent must not get the beginning of a frame whose rest will never come. */
+	s->to_agent.end = s->to_agent.start + s->whole;
+	session_update(s);
+}
+
+/* Makes what the client gets begin with a whole frame, though the agent may be within one. */
+static void resume_frame(struct session *s)
+{
+	uint8_t header[FRAME_HEADER_LEN];
+
+	if (s->tap.left) {
+		frame_header_encode(header, s->tap.type, 0, s->tap.left);
+		buf_append(&s->to_client, header, sizeof(header));
+	} else {
+		buf_append(&s->to_client, s->tap.header, s->tap.have);
+	}
+}
+
+int session_take_client(struct session *s, struct session *from)
+{
+	json_t *j = json_pack("{s:s, s:I, s:b}", "event", "attached", "id", (json_int_t)s->id,
+			      "tty", s->tty);
+	struct frame request;
+	int r;
+
+	/* What the client sent behind its request is for the program. */
+	if (frame_peek(&from->to_agent, &request) > 0)
+		frame_consume(&from->to_agent, &request);
+	buf_append(&s->to_agent, buf_data(&from->to_agent), buf_len(&from->to_agent));
+	message_append(&s->to_client, FRAME_EVENT, j);
+	json_decref(j);
+	s->announced = true;
+	if (s->state == SESSION_RELAY)
+		resume_frame(s);
+	loop_del(s->m->loop, &from->client_ev);
+	s->client_fd = from->client_fd;
+	from->client_fd = -1;
+	session_free(from);
+	s->client_ev = (struct ev){.fd = s->client_fd, .fn = on_client};
+	r = loop_add(s->m->loop, &s->client_ev, EPOLLIN);
+	if (r < 0 || !count_frames(s)) {
+		session_drop_client(s);
+		return r;
+	}
+	session_update(s);
+	return 0;
+}
+
+/* The client is gone: the agent ends the program when its connection closes. */
+static void client_left(struct session *s)
+{
+	if (!s->kept) {
+		session_free(s);
+		return;
+	}
+	session_drop_client(s);
+	if (s->agent_done && s->state == SESSION_RELAY)
+		pump(s); /* it only waited for the client to take the rest */
+}
+
 /* --- the workload's end -------------------------------------------------------------------- */
 
+/* How the sandbox ends with its workload. */
 static void workload_ended(struct session *s)
 {
 	struct monitor *m = s->m;
@@ -175,7 +283,6 @@ static void workload_ended(struct session *s)
 
 	if (buf_len(&s->tap.result) == 0) {
 		/* The machine is breaking down; its end will tell how. */
-		session_free(s);
 		monitor_stop(m, END_NONE, STOP_DEFAULT_MS);
 		return;
 	}
@@ -192,20 +299,10 @@ static void workload_ended(struct session *s)
 		monitor_note(m, "%s", e.msg);
 	}
 	json_decref(j);
-	session_free(s);
 	monitor_stop(m, END_COMPLETED, STOP_DEFAULT_MS);
 }
 
 /* --- relay --------------------------------------------------------------------------------- */
-
-/* The end of a request of the monitor's own; that of a shutdown is the machine's end. */
-static void own_ended(struct session *s)
-{
-	if (s->is_workload)
-		workload_ended(s);
-	else
-		session_free(s);
-}
 
 static void on_lost(struct timer *t)
 {
@@ -216,8 +313,10 @@ static void on_lost(struct timer *t)
 
 static void agent_lost(struct session *s)
 {
+	if (s->is_workload)
+		workload_ended(s);
 	if (s->client_fd < 0) {
-		own_ended(s);
+		session_free(s);
 		return;
 	}
 	loop_del(s->m->loop, &s->agent_ev);
@@ -225,7 +324,7 @@ static void agent_lost(struct session *s)
 	s->state = SESSION_LOST;
 	s->lost_timer.fn = on_lost;
 	timer_set(s->m->loop, &s->lost_timer, clock_mono_ns() + LOST_WAIT);
-	update_events(s);
+	session_update(s);
 }
 
 /* The last frame of a stream that was followed is the result. */
@@ -236,29 +335,42 @@ static bool has_result(const struct session *s)
 
 static void pump(struct session *s)
 {
-	if (s->client_fd >= 0 && !flush(s->client_fd, &s->to_client)) {
+	if (!flush_client(s)) {
+		client_left(s);
+		return;
+	}
+	flush_agent(s);
+	if (!s->agent_done || (s->client_fd >= 0 && buf_len(&s->to_client))) {
+		session_update(s);
+	} else if (s->is_exec && !has_result(s)) {
+		agent_lost(s);
+	} else {
+		/* A request of the monitor's own is a shutdown, whose end is the machine's. */
+		if (s->is_workload)
+			workload_ended(s);
 		session_free(s);
-		return;
 	}
-	if (s->state == SESSION_RELAY && !flush(s->agent_fd, &s->to_agent))
-		buf_consume(&s->to_agent, buf_len(&s->to_agent)); /* its end comes by reading */
-	if (s->agent_done && (s->client_fd < 0 || buf_len(&s->to_client) == 0)) {
-		if (s->client_fd < 0)
-			own_ended(s);
-		else if (s->is_exec && !has_result(s))
-			agent_lost(s);
-		else
-			session_free(s);
-		return;
-	}
-	update_events(s);
+}
+
+/* Tells the client the number that other operations know the session by. */
+static void announce(struct session *s)
+{
+	json_t *j = json_pack("{s:s, s:I}", "event", "session", "id", (json_int_t)s->id);
+
+	message_append(&s->to_client, FRAME_EVENT, j);
+	json_decref(j);
+	s->announced = true;
 }
 
 static void agent_relay(struct session *s)
 {
-	uint8_t *p = buf_reserve(&s->to_client, READ_CHUNK);
+	uint8_t *p;
 	ssize_t n;
 
+	/* Together with the agent's first word, so that it costs no message of its own. */
+	if (s->is_exec && s->client_fd >= 0 && !s->announced)
+		announce(s);
+	p = buf_reserve(&s->to_client, READ_CHUNK);
 	if (!p)
 		return;
 	n = recv(s->agent_fd, p, READ_CHUNK, MSG_DONTWAIT);
@@ -266,10 +378,9 @@ static void agent_relay(struct session *s)
 		return;
 	if (n > 0) {
 		if (s->is_exec && !tap(s, p, (size_t)n)) {
-			if (s->client_fd < 0)
-				own_ended(s);
-			else
-				session_answer_error(s, ERR_INTERNAL, "the agent sent garbage");
+			if (s->is_workload)
+				workload_ended(s);
+			session_answer_error(s, ERR_INTERNAL, "the agent sent garbage");
 			return;
 		}
 		if (s->client_fd >= 0)
@@ -349,7 +460,7 @@ void session_pass_on(struct session *s)
 void session_wait_for_end(struct session *s)
 {
 	s->state = SESSION_STOP_WAIT;
-	update_events(s);
+	session_update(s);
 }
 
 static void on_client(struct ev *ev, uint32_t events)
@@ -358,7 +469,6 @@ static void on_client(struct ev *ev, uint32_t events)
 	struct frame f;
 	uint8_t *p;
 	ssize_t n;
-	int r;
 
 	if (events & EPOLLIN) {
 		p = buf_reserve(&s->to_agent, READ_CHUNK);
@@ -366,20 +476,24 @@ static void on_client(struct ev *ev, uint32_t events)
 		if (p && n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			session_free(s);
+			client_left(s);
 			return;
 		}
 		buf_commit(&s->to_agent, (size_t)n);
 	} else if (events & (EPOLLHUP | EPOLLERR)) {
-		session_free(s); /* the agent ends the program when its connection closes */
+		client_left(s);
+		return;
+	}
+	if (!count_frames(s)) {
+		if (s->state == SESSION_REQUEST)
+			session_answer_error(s, ERR_INVALID, "malformed frame");
+		else
+			client_left(s);
 		return;
 	}
 	if (s->state == SESSION_REQUEST) {
 		/* The request stays in the buffer: the agent is sent the same bytes. */
-		r = frame_peek(&s->to_agent, &f);
-		if (r < 0)
-			session_answer_error(s, ERR_INVALID, "malformed frame");
-		else if (r > 0)
+		if (frame_peek(&s->to_agent, &f) > 0)
 			session_handle_request(s, &f);
 		return;
 	}
@@ -396,7 +510,8 @@ static struct session *session_new(struct monitor *m, int client_fd)
 	s->id = ++m->next_session;
 	s->client_fd = client_fd;
 	s->agent_fd = -1;
-	buf_init(&s->to_agent, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + READ_CHUNK);
+	/* Whole frames up to the mark, one that is not complete yet, and what is read at once. */
+	buf_init(&s->to_agent, BUFFERED_MAX + FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + READ_CHUNK);
 	buf_init(&s->to_client, BUFFERED_MAX + READ_CHUNK);
 	buf_init(&s->tap.result, RESULT_FRAME_MAX);
 	s->next = m->sessions;
@@ -425,20 +540,27 @@ static struct session *own_session(struct monitor *m, json_t *request)
 {
 	struct session *s = session_new(m, -1);
 
-	if (s)
+	if (s) {
 		message_append(&s->to_agent, FRAME_REQUEST, request);
+		s->whole = buf_len(&s->to_agent);
+	}
 	json_decref(request);
 	return s;
 }
 
 void session_start_workload(struct monitor *m)
 {
-	struct session *s = own_session(m, exec_request_to_json(&m->spec.workload));
+	json_t *request = exec_request_to_json(&m->spec.workload);
+	char *command = attach_command_text(json_object_get(request, "argv"));
+	struct session *s = own_session(m, request);
 
-	if (!s)
+	if (!s) {
+		free(command);
 		return;
-	s->is_exec = s->is_workload = true;
+	}
+	s->is_exec = s->is_workload = s->kept = true;
 	s->tty = m->spec.workload.tty;
+	s->command = command;
 	connect_agent(s);
 }
 
@@ -472,6 +594,11 @@ void sessions_finish(struct monitor *m)
 
 		if (s->state == SESSION_STOP_WAIT) {
 			session_answer(s, message_ok());
+			continue;
+		}
+		if (s->state == SESSION_RELAY && s->agent_done && has_result(s)) {
+			flush_client(s); /* it was slow to take what it was sent */
+			session_free(s);
 			continue;
 		}
 		snprintf(text, sizeof(text), "the sandbox ended: %s", monitor_end_text(m));

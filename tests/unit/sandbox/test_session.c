@@ -6,6 +6,7 @@
 #include "../testing.h"
 
 #include "base/loop.c" /* to run it more than once */
+#include "sandbox/monitor_attach.c"
 #include "sandbox/monitor_request.c"
 #include "sandbox/monitor_session.c"
 
@@ -119,7 +120,8 @@ static int request(struct fixture *f, const char *json)
 	return fd;
 }
 
-/* Reads the one result that the client got before the connection was closed. */
+/* Reads the one result that the client got before the connection was closed; events may precede it.
+ */
 static json_t *result(int fd, struct err *e)
 {
 	struct frame f;
@@ -127,7 +129,9 @@ static json_t *result(int fd, struct err *e)
 	json_t *j;
 
 	buf_init(&b, MIB);
-	assert_int_equal(frame_read(fd, &b, &f), 1);
+	do {
+		assert_int_equal(frame_read(fd, &b, &f), 1);
+	} while (f.type == FRAME_EVENT);
 	assert_int_equal(f.type, FRAME_RESULT);
 	j = message_parse(f.payload, f.len, e);
 	assert_non_null(j);
@@ -384,6 +388,17 @@ static void test_exec_while_stopping(void **state)
 	assert_error(fd, ERR_STATE);
 }
 
+/* Reads one frame, which must be this one. */
+static void expect_frame(int fd, struct buf *b, uint8_t type, const char *payload)
+{
+	struct frame f;
+
+	assert_int_equal(frame_read(fd, b, &f), 1);
+	assert_int_equal(f.type, type);
+	assert_int_equal(f.len, strlen(payload));
+	assert_memory_equal(f.payload, payload, f.len);
+}
+
 /* --- relay --------------------------------------------------------------------------------- */
 
 static void test_relay(void **state)
@@ -417,8 +432,8 @@ static void test_relay(void **state)
 	close(agent_fd);
 	run(f);
 	assert_int_equal(sessions(f), 0);
-	assert_int_equal(frame_read(fd, &b, &frame), 1);
-	assert_int_equal(frame.type, FRAME_STDOUT);
+	expect_frame(fd, &b, FRAME_EVENT, "{\"event\":\"session\",\"id\":1}");
+	expect_frame(fd, &b, FRAME_STDOUT, "out");
 	j = result(fd, &e);
 	assert_int_equal(message_check(j, &e), 0);
 	json_decref(j);
@@ -509,6 +524,245 @@ static void test_agent_sends_garbage(void **state)
 	run(f);
 	assert_error(fd, ERR_INTERNAL);
 	close(agent_fd);
+}
+
+/* --- detaching and attaching --------------------------------------------------------------- */
+
+/* A program that runs for a client, whose first frames have been read. */
+struct program {
+	int client, agent;
+	struct buf from_client, from_agent; /* what is read at the other ends */
+};
+
+static void program_start(struct fixture *f, struct program *p)
+{
+	*p = (struct program){.client = request(f, "{\"op\":\"exec\",\"argv\":[\"sh\",\"-i\"],"
+						   "\"tty\":true}")};
+	buf_init(&p->from_client, MIB);
+	buf_init(&p->from_agent, 2 * MIB);
+	run(f);
+	p->agent = agent(f);
+	expect_frame(p->agent, &p->from_client, FRAME_REQUEST,
+		     "{\"op\":\"exec\",\"argv\":[\"sh\",\"-i\"],\"tty\":true}");
+	frame_write(p->agent, FRAME_STDOUT, 0, "$ ", 2);
+	run(f);
+	expect_frame(p->client, &p->from_agent, FRAME_EVENT, "{\"event\":\"session\",\"id\":1}");
+	expect_frame(p->client, &p->from_agent, FRAME_STDOUT, "$ ");
+}
+
+static void program_end(struct program *p)
+{
+	close_fd(&p->client);
+	close_fd(&p->agent);
+	buf_release(&p->from_client);
+	buf_release(&p->from_agent);
+}
+
+static void assert_ok(struct fixture *f, const char *json)
+{
+	struct err e = {0};
+	int fd = request(f, json);
+	json_t *j;
+
+	run(f);
+	j = result(fd, &e);
+	assert_int_equal(message_check(j, &e), 0);
+	json_decref(j);
+}
+
+static void program_detach(struct fixture *f, struct program *p, const char *json)
+{
+	char byte;
+
+	assert_ok(f, json);
+	assert_int_equal(recv(p->client, &byte, 1, MSG_DONTWAIT), 0); /* closed by the monitor */
+	close_fd(&p->client);
+	run(f);
+	assert_int_equal(sessions(f), 1);
+}
+
+static void test_detach_and_attach(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *text = NULL;
+	struct program p;
+
+	program_start(f, &p);
+	program_detach(f, &p, "{\"op\":\"detach\",\"session\":1}");
+	frame_write(p.agent, FRAME_STDOUT, 0, "unseen", 6);
+	run(f);
+	p.client = request(f, "{\"op\":\"attach\"}");
+	frame_write(p.client, FRAME_STDIN, 0, "ls", 2);
+	run(f);
+	expect_frame(p.agent, &p.from_client, FRAME_STDIN, "ls");
+	frame_write(p.agent, FRAME_STDOUT, 0, "seen", 4);
+	run(f);
+	expect_frame(p.client, &p.from_agent, FRAME_EVENT,
+		     "{\"event\":\"attached\",\"id\":1,\"tty\":true}");
+	expect_frame(p.client, &p.from_agent, FRAME_STDOUT, "seen");
+	frame_write(p.agent, FRAME_RESULT, 0, "{\"ok\":true,\"exit_code\":4}", 25);
+	close_fd(&p.agent);
+	run(f);
+	expect_frame(p.client, &p.from_agent, FRAME_RESULT, "{\"ok\":true,\"exit_code\":4}");
+	assert_int_equal(sessions(f), 0);
+	assert_int_equal(seen.stops, 0);
+	text = log_text(f);
+	assert_non_null(strstr(text, "unseen"));
+	program_end(&p);
+}
+
+/* The client's input may follow its request at once. */
+static void test_attach_with_input(void **state)
+{
+	static const char json[] = "{\"op\":\"attach\",\"session\":1}";
+	struct fixture *f = *state;
+	struct program p;
+	struct buf b;
+
+	program_start(f, &p);
+	program_detach(f, &p, "{\"op\":\"detach\",\"session\":1}");
+	buf_init(&b, MIB);
+	frame_append(&b, FRAME_REQUEST, 0, json, strlen(json));
+	frame_append(&b, FRAME_STDIN, 0, "a", 1);
+	frame_append(&b, FRAME_STDIN, 0, "b", 1);
+	p.client = client(f, buf_data(&b), buf_len(&b));
+	run(f);
+	expect_frame(p.agent, &p.from_client, FRAME_STDIN, "a");
+	expect_frame(p.agent, &p.from_client, FRAME_STDIN, "b");
+	buf_release(&b);
+	program_end(&p);
+	run(f);
+}
+
+/* Whoever comes into the middle of a frame, or of its header, gets whole frames. */
+static void test_attach_within_a_frame(void **state)
+{
+	static const char stream[] = "\x06\0\0\0\x05\0\0\0abcdef\x01\0\0\0\x06\0\0\0x";
+	struct fixture *f = *state;
+
+	for (size_t cut = 1; cut < sizeof(stream) - 1; cut++) {
+		struct program p;
+		struct frame out;
+
+		f->m.next_session = 0;
+		program_start(f, &p);
+		program_detach(f, &p, "{\"op\":\"detach\",\"session\":1}");
+		assert_int_equal(write_full(p.agent, stream, cut), 0);
+		run(f);
+		p.client = request(f, "{\"op\":\"attach\"}");
+		run(f);
+		assert_int_equal(write_full(p.agent, stream + cut, sizeof(stream) - 1 - cut), 0);
+		run(f);
+		expect_frame(p.client, &p.from_agent, FRAME_EVENT,
+			     "{\"event\":\"attached\",\"id\":1,\"tty\":true}");
+		if (cut < FRAME_HEADER_LEN)
+			expect_frame(p.client, &p.from_agent, FRAME_STDOUT, "abcdef");
+		else if (cut < FRAME_HEADER_LEN + 6)
+			expect_frame(p.client, &p.from_agent, FRAME_STDOUT,
+				     "abcdef" + cut - FRAME_HEADER_LEN);
+		assert_int_equal(frame_read(p.client, &p.from_agent, &out), 1);
+		assert_int_equal(out.type, FRAME_STDERR);
+		assert_int_equal(out.payload[0], 'x');
+		program_end(&p);
+		run(f);
+		assert_int_equal(sessions(f), 0);
+	}
+}
+
+/* What a client had not sent completely does not reach the agent, nor spoils what follows. */
+static void test_client_leaves_within_a_frame(void **state)
+{
+	struct fixture *f = *state;
+	struct program p;
+
+	program_start(f, &p);
+	assert_int_equal(write_full(p.client, "\x01\0\0\0\x04\0\0\0a\x09\0\0\0\x04\0\0\0half", 21),
+			 0);
+	run(f);
+	program_detach(f, &p, "{\"op\":\"detach\",\"session\":1}");
+	p.client = request(f, "{\"op\":\"attach\"}");
+	frame_write(p.client, FRAME_STDIN, 0, "b", 1);
+	run(f);
+	expect_frame(p.agent, &p.from_client, FRAME_STDIN, "a");
+	expect_frame(p.agent, &p.from_client, FRAME_STDIN, "b");
+	program_end(&p);
+	run(f);
+}
+
+/* The sandbox no longer depends on the client that made it, and ends with the program. */
+static void test_detach_of_the_owner(void **state)
+{
+	struct fixture *f = *state;
+	struct program p;
+
+	f->m.spec.attached = true;
+	program_start(f, &p);
+	program_detach(f, &p, "{\"op\":\"detach\",\"session\":1,\"owner\":true}");
+	assert_false(f->m.spec.attached);
+	p.client = request(f, "{\"op\":\"attach\"}");
+	run(f);
+	close_fd(&p.client); /* an end of the connection is no end of the workload */
+	run(f);
+	assert_int_equal(sessions(f), 1);
+	frame_write(p.agent, FRAME_RESULT, 0, "{\"ok\":true,\"exit_code\":4}", 25);
+	close_fd(&p.agent);
+	run(f);
+	assert_int_equal(f->m.exit_code, 4);
+	assert_int_equal(seen.stops, 1);
+	assert_int_equal(seen.cause, END_COMPLETED);
+	assert_int_equal(sessions(f), 0);
+	program_end(&p);
+}
+
+static void test_attach_to_what_is_not_there(void **state)
+{
+	struct fixture *f = *state;
+	struct program p;
+	int fd;
+
+	program_start(f, &p);
+	fd = request(f, "{\"op\":\"attach\"}"); /* it has a client, and nobody left it */
+	run(f);
+	assert_error(fd, ERR_NOT_FOUND);
+	fd = request(f, "{\"op\":\"attach\",\"session\":7}");
+	run(f);
+	assert_error(fd, ERR_NOT_FOUND);
+	fd = request(f, "{\"op\":\"detach\",\"session\":7}");
+	run(f);
+	assert_error(fd, ERR_NOT_FOUND);
+	fd = request(f, "{\"op\":\"detach\"}");
+	run(f);
+	assert_error(fd, ERR_INVALID);
+	program_detach(f, &p, "{\"op\":\"detach\",\"session\":1}");
+	p.client = request(f, "{\"op\":\"attach\"}");
+	run(f);
+	fd = request(f, "{\"op\":\"attach\"}");
+	run(f);
+	assert_error(fd, ERR_BUSY);
+	program_end(&p);
+	run(f);
+}
+
+static void test_list_of_sessions(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	struct program p;
+	json_t *j, *want;
+	int fd;
+
+	program_start(f, &p);
+	fd = request(f, "{\"op\":\"sessions\"}");
+	run(f);
+	j = result(fd, &e);
+	assert_int_equal(json_array_size(json_object_get(j, "sessions")), 1);
+	want = json_pack("{s:i, s:s, s:b, s:b, s:b}", "id", 1, "command", "sh -i", "tty", 1,
+			 "attached", 1, "workload", 0);
+	assert_true(json_equal(json_array_get(json_object_get(j, "sessions"), 0), want));
+	json_decref(want);
+	json_decref(j);
+	program_end(&p);
+	run(f);
 }
 
 /* --- the monitor's own sessions ------------------------------------------------------------ */
@@ -635,6 +889,13 @@ int main(void)
 		session_test(test_agent_is_lost),
 		session_test(test_client_of_a_lost_agent_leaves),
 		session_test(test_agent_sends_garbage),
+		session_test(test_detach_and_attach),
+		session_test(test_attach_with_input),
+		session_test(test_attach_within_a_frame),
+		session_test(test_client_leaves_within_a_frame),
+		session_test(test_detach_of_the_owner),
+		session_test(test_attach_to_what_is_not_there),
+		session_test(test_list_of_sessions),
 		session_test(test_workload),
 		session_test(test_workload_not_found),
 		session_test(test_workload_of_a_broken_agent),
