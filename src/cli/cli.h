@@ -11,6 +11,10 @@ struct cli {
 	struct home home;
 	struct db db;
 	uint64_t start_ns; /* CLOCK_MONOTONIC at main() */
+	/* What is run, and what was typed behind its name. */
+	const struct command *command;
+	int argc;
+	char **argv;
 };
 
 /* Opens the home directory and the database, once. 0 or -1. */

@@ -62,8 +62,7 @@ static int list(struct cli *cli, const struct sandbox_row *row, const struct att
 	}
 	table_init(&t, 3, "SESSION", "STATE", "COMMAND");
 	json_array_foreach (sessions, i, session) {
-		table_add(&t, xasprintf("%llu",
-					(unsigned long long)json_number_of(session, "id")));
+		table_add(&t, xasprintf("%llu", (unsigned long long)json_number_of(session, "id")));
 		table_add(&t, xstrdup(session_state(session)));
 		table_add(&t, shorten(json_string_of(session, "command"), 60));
 	}

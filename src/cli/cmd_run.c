@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/conf.h"
 #include "cli/session.h"
 #include "cli/start.h"
 
@@ -32,7 +33,7 @@ static const struct opt run_only_opts[] = {
 	{0},
 };
 
-const struct opt *const run_options[] = {sandbox_opts, run_only_opts, NULL};
+const struct opt *const run_options[] = {sandbox_opts, run_only_opts, later_opts, NULL};
 const size_t run_args_size = sizeof(struct run_args);
 
 /* What one `msb run` goes through; CLOCK_MONOTONIC ns, 0: not reached. */
@@ -193,9 +194,12 @@ int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	struct run_args *a = args;
 	struct run r = {.cli = cli, .args = a, .lock = -1, .launch.fd = -1};
-	const char *image = ops->args.v[0];
+	const char *image;
 	int status = -1, runnable;
 
+	if (conf_use(cli, &a->sandbox, ops, e) < 0)
+		return -1;
+	image = ops->args.v[0];
 	detach_keys_default(&a->detach_keys);
 	if (sandbox_options_check(&a->sandbox, image, e) < 0 || cli_open(cli, e) < 0 ||
 	    prepare(&r, image, e) < 0)

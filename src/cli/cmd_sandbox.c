@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/conf.h"
 #include "cli/start.h"
 
 #include <stdio.h>
@@ -104,7 +105,7 @@ static int wait_detached(struct cli *cli, const struct sandbox_row *row, struct 
 
 /* --- create -------------------------------------------------------------------------------- */
 
-const struct opt *const create_options[] = {sandbox_opts, NULL};
+const struct opt *const create_options[] = {sandbox_opts, later_opts, NULL};
 const size_t create_args_size = sizeof(struct sandbox_options);
 
 /* Nobody will ask for a sandbox by a name that was never told. */
@@ -119,12 +120,15 @@ static void discard_unnamed(struct cli *cli, const struct sandbox_row *row)
 int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	struct sandbox_options *o = args;
-	const char *image = ops->args.v[0];
 	uint64_t started = clock_mono_ns();
 	struct launch launch = {.fd = -1};
 	struct sandbox_row row;
+	const char *image;
 	int lock = -1, r;
 
+	if (conf_use(cli, o, ops, e) < 0)
+		return -1;
+	image = ops->args.v[0];
 	if (sandbox_options_check(o, image, e) < 0 || cli_open(cli, e) < 0 ||
 	    sandbox_create(cli, o, image, false, &row, &lock, e) < 0)
 		return -1;

@@ -34,9 +34,10 @@ int opt_detach_keys(const char *value, void *field, struct err *e)
 		int key = parse_key(value, len);
 
 		if (key < 0)
-			return err_set(e, ERR_INVALID,
-				       "expected characters or ctrl-X, where X is one of a-z @ [ \\ "
-				       "] ^ _, separated by commas");
+			return err_set(
+				e, ERR_INVALID,
+				"expected characters or ctrl-X, where X is one of a-z @ [ \\ "
+				"] ^ _, separated by commas");
 		if (k.n == DETACH_KEYS_MAX)
 			return err_set(e, ERR_INVALID, "at most %d keys", DETACH_KEYS_MAX);
 		k.keys[k.n++] = (uint8_t)key;
@@ -55,7 +56,8 @@ size_t detach_keys_filter(struct detach_keys *k, const uint8_t *in, size_t n, ui
 
 	*ret_detach = false;
 	for (size_t i = 0; i < n && !*ret_detach; i++) {
-		/* What is held back is given up from its front until the rest is a beginning again. */
+		/* What is held back is given up from its front until the rest is a beginning again.
+		 */
 		while (k->matched && in[i] != k->keys[k->matched]) {
 			size_t held = k->matched;
 

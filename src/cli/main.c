@@ -53,6 +53,9 @@ static int run_command(struct cli *cli, const struct command *c, const char *pat
 	struct err e = {0};
 	int r = opt_parse(c, argc, argv, args, &ops, &e);
 
+	cli->command = c;
+	cli->argc = argc;
+	cli->argv = argv;
 	if (r > 0) {
 		command_print(c, path, (enum opt_ask)r);
 		return 0;

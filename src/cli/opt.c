@@ -248,6 +248,9 @@ static int apply(const struct opt *o, const char *value, void *args, struct err 
 {
 	void *field = (char *)args + o->offset;
 
+	if (o->lacking)
+		return err_set(e, ERR_USAGE, "'--%s' cannot be used: this version of msb has no %s",
+			       o->name, o->lacking);
 	if (!o->metavar) {
 		*(bool *)field = true;
 		return 0;
@@ -321,7 +324,8 @@ static int parse_short(const struct command *c, int argc, char **argv, int *i, v
 			return unexpected(e, shown);
 		}
 		if (!o->metavar) {
-			apply(o, NULL, args, e);
+			if (apply(o, NULL, args, e) < 0)
+				return -1;
 			continue;
 		}
 		if (p[1])
@@ -396,4 +400,11 @@ void operands_release(struct operands *ops)
 {
 	strv_release(&ops->args);
 	strv_release(&ops->command);
+}
+
+int opt_set(const struct command *c, const char *name, const char *value, void *args, struct err *e)
+{
+	const struct opt *o = find_long(c, name, strlen(name));
+
+	return o ? apply(o, value, args, e) : unknown_long(c, name, strlen(name), e);
 }

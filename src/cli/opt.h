@@ -22,6 +22,8 @@ struct opt {
 	size_t offset;
 	const char *help;   /* NULL: not shown */
 	const char *values; /* space-separated, the only ones that are taken; NULL: any */
+	const char
+		*lacking; /* what this version does not have yet, so that it refuses the option */
 };
 
 struct cli;
@@ -62,6 +64,10 @@ enum opt_ask opt_ask(const char *arg);
 int opt_parse(const struct command *c, int argc, char **argv, void *args, struct operands *ret,
 	      struct err *e);
 void operands_release(struct operands *ops);
+
+/* Gives a value to an option as if it had been typed. 0, or -1 with ERR_USAGE. */
+int opt_set(const struct command *c, const char *name, const char *value, void *args,
+	    struct err *e);
 
 /* Finds a command by name or alias. */
 const struct command *command_find(const struct command *table, const char *name);

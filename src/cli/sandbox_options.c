@@ -57,7 +57,48 @@ const struct opt sandbox_opts[] = {
 	{"log-level", 0, "LEVEL", opt_string, FIELD(log_level),
 	 "Detail of the runtime's log: error, warn, info, debug, trace",
 	 "error warn info debug trace"},
+	{"conf", 0, "FILE", opt_strings, FIELD(conf),
+	 "Take options from this YAML or JSON file; those typed here win"},
 	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no progress and no notices"},
+	{0},
+};
+
+#define LATER(name, letter, metavar, what)                       \
+	{                                                        \
+		name, letter, metavar, NULL, 0, NULL, NULL, what \
+	}
+#define SHARES  "shared folders and volumes"
+#define NETWORK "network"
+
+const struct opt later_opts[] = {
+	LATER("volume", 'v', "SRC:DST", SHARES),
+	LATER("mount-dir", 0, "SRC:DST", SHARES),
+	LATER("mount-file", 0, "SRC:DST", SHARES),
+	LATER("mount-named", 0, "NAME:DST", SHARES),
+	LATER("mount-disk", 0, "SRC:DST", SHARES),
+	LATER("root-disk", 0, "SPEC", "choice of the root's disk"),
+	LATER("snapshot", 0, "NAME", "snapshots"),
+	LATER("from-snapshot", 0, "NAME", "snapshots"),
+	LATER("port", 'p', "HOST:GUEST", NETWORK),
+	LATER("network-policy", 0, "POLICY", NETWORK),
+	LATER("net", 0, "PROFILE", NETWORK),
+	LATER("no-net", 0, NULL, NETWORK),
+	LATER("net-rule", 0, "RULE", NETWORK),
+	LATER("net-default", 0, "ACTION", NETWORK),
+	LATER("net-default-egress", 0, "ACTION", NETWORK),
+	LATER("net-default-ingress", 0, "ACTION", NETWORK),
+	LATER("deny-domain", 0, "NAME", NETWORK),
+	LATER("deny-domain-suffix", 0, "NAME", NETWORK),
+	LATER("max-connections", 0, "N", NETWORK),
+	LATER("dns-nameserver", 0, "ADDRESS", NETWORK),
+	LATER("proxy", 0, "URL", NETWORK),
+	LATER("vsock", 0, "PATH:PORT", NETWORK),
+	LATER("secret", 0, "SPEC", "secrets"),
+	LATER("on-secret-violation", 0, "ACTION", "secrets"),
+	LATER("tls-intercept", 0, NULL, "TLS interception"),
+	LATER("tls-intercept-port", 0, "PORT", "TLS interception"),
+	LATER("tls-bypass", 0, "NAME", "TLS interception"),
+	LATER("trust-host-cas", 0, NULL, "TLS interception"),
 	{0},
 };
 
@@ -258,6 +299,8 @@ json_t *sandbox_config_build(const struct sandbox_options *o, json_t *record)
 		entrypoint = json_pack("[s]", o->entrypoint);
 		if (!entrypoint)
 			return NULL;
+	} else if (o->conf_entrypoint) {
+		entrypoint = json_incref(o->conf_entrypoint);
 	} else {
 		entrypoint = json_incref(json_object_get(image, "Entrypoint"));
 	}
@@ -265,7 +308,8 @@ json_t *sandbox_config_build(const struct sandbox_options *o, json_t *record)
 		      (int)(o->cpus ? o->cpus : DEFAULT_CPUS), "memory_mib",
 		      (json_int_t)((o->memory ? o->memory : DEFAULT_MEMORY) / MIB), "machine",
 		      o->machine ? o->machine : "auto", "env", merged_env(image, &o->env),
-		      "entrypoint", entrypoint, "cmd", json_object_get(image, "Cmd"), "tmpfs",
+		      "entrypoint", entrypoint, "cmd",
+		      o->conf_cmd ? o->conf_cmd : json_object_get(image, "Cmd"), "tmpfs",
 		      tmpfs_array(&o->tmpfs));
 	if (!j ||
 	    set_string(j, "workdir", o->workdir ? o->workdir : image_string(image, "WorkingDir")) <

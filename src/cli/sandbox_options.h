@@ -29,9 +29,13 @@ struct sandbox_options {
 	bool insecure;
 	char *ca_certs;
 	bool quiet;
+	struct strv conf;                   /* files, see conf.h */
+	json_t *conf_entrypoint, *conf_cmd; /* arrays from them; NULL: the image's */
 };
 
 extern const struct opt sandbox_opts[];
+/* Options of the command line to come, each refused with what it needs. */
+extern const struct opt later_opts[];
 
 /*
  * Checks everything that can be checked before any work is done, the machine included, on which

@@ -63,7 +63,8 @@ int session_run(struct cli *cli, const struct sandbox_row *row, const struct ses
 		return -1;
 	if (ret->detached) {
 		fprintf(stderr,
-			"\ninfo: session %llu of sandbox '%s' goes on; msb attach comes back to it\n",
+			"\ninfo: session %llu of sandbox '%s' goes on; msb attach comes back to "
+			"it\n",
 			(unsigned long long)ret->detached, row->name);
 		return 0;
 	}

@@ -106,8 +106,7 @@ static const struct command commands[] = {
 			   "ends. Without a command\n"
 			   "the image's own is run, or a shell on a terminal.",
 		COMMAND(run),
-		.min_args = 1,
-		.max_args = 1,
+		.max_args = 1, /* a configuration file can name the image */
 		.takes_command = true,
 	},
 	{
@@ -116,7 +115,6 @@ static const struct command commands[] = {
 		.usage = "[OPTIONS] <IMAGE>",
 		.summary = "Create a sandbox and start it without a command",
 		COMMAND(create),
-		.min_args = 1,
 		.max_args = 1,
 	},
 	{

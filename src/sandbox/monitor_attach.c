@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions that go on without their client, and clients that come back to them. A session is left by
- * an operation of its own (detach), sent on another connection, so that the stream of the program's
- * input need not be searched for it; a client whose connection just ends takes its program with it.
+ * Sessions that go on without their client, and clients that come back to them. A session is left
+ * by an operation of its own (detach), sent on another connection, so that the stream of the
+ * program's input need not be searched for it; a client whose connection just ends takes its
+ * program with it.
  */
 #include "sandbox/monitor.h"
 
@@ -51,11 +52,11 @@ void attach_handle_list(struct session *s)
 
 	for (const struct session *i = s->m->sessions; i; i = i->next)
 		if (is_program(i))
-			json_array_insert_new(a, 0,
-					      json_pack("{s:I, s:s, s:b, s:b, s:b}", "id",
-							(json_int_t)i->id, "command", i->command,
-							"tty", i->tty, "attached", i->client_fd >= 0,
-							"workload", i->is_workload));
+			json_array_insert_new(
+				a, 0,
+				json_pack("{s:I, s:s, s:b, s:b, s:b}", "id", (json_int_t)i->id,
+					  "command", i->command, "tty", i->tty, "attached",
+					  i->client_fd >= 0, "workload", i->is_workload));
 	session_answer(s, json_pack("{s:b, s:o}", "ok", 1, "sessions", a));
 }
 

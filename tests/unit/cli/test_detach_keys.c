@@ -19,8 +19,9 @@ static void test_parse(void **state)
 		{"a,,,b", "a,b"},
 	};
 	static const char *const bad[] = {
-		"ctrl-", "ctrl-ab", "ctrl-1", "ab", "a,", "ctrl-p,", "meta-a", "\xc3\xa4",
-		"a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a",
+		"ctrl-",  "ctrl-ab",  "ctrl-1",
+		"ab",     "a,",       "ctrl-p,",
+		"meta-a", "\xc3\xa4", "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/conf.h"
+
+#include "base/cleanup.h"
+#include "cli/yaml_reader.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct conf {
+	const struct command *command;
+	struct sandbox_options *args;
+	char *image; /* owned; NULL: none yet */
+	struct err *err;
+};
+
+/* A field: where it is, for messages, and how it is taken over. 0 or -1. */
+typedef int field_fn(struct conf *c, const char *name, const char *option, json_t *value);
+
+struct field {
+	const char *name;
+	field_fn *take;
+	const char *option; /* that it stands for, if it is one */
+};
+
+/* --- reading and merging ------------------------------------------------------------------- */
+
+/* These are merged key by key, everything else is replaced by what a later file says. */
+static bool is_merged(const char *field)
+{
+	return str_eq(field, "env") || str_eq(field, "labels") || str_eq(field, "scripts");
+}
+
+static int merge(json_t *into, json_t *from)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (from, key, value) {
+		json_t *old = json_object_get(into, key);
+		int r = is_merged(key) && json_is_object(old) && json_is_object(value)
+				? json_object_update(old, value)
+				: json_object_set(into, key, value);
+
+		if (r < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A relative path in a file starts at that file's folder. Replaces it by an absolute one. */
+static int anchor_path(json_t *holder, const char *key, const char *file, struct err *e)
+{
+	const char *path = json_string_value(json_object_get(holder, key));
+	_cleanup_free_ char *folder = NULL, *whole = NULL, *real = NULL;
+	const char *slash = strrchr(file, '/');
+
+	if (!path || !image_is_path(path) || path[0] == '/')
+		return 0;
+	folder = slash ? xstrndup(file, (size_t)(slash - file) + 1) : xstrdup("./");
+	whole = xasprintf("%s%s", folder, path);
+	real = realpath(whole, NULL);
+	if (!real)
+		return err_sys(e, errno, "%s: image: cannot use '%s'", file, whole);
+	return json_object_set_new(holder, key, json_string(real)) < 0
+		       ? err_set(e, ERR_INVALID, "%s: image: '%s' is not valid UTF-8", file, real)
+		       : 0;
+}
+
+static json_t *read_file_fields(const char *path, struct err *e)
+{
+	json_t *j = yaml_read_file(path, e), *image;
+
+	if (j && !json_is_object(j)) {
+		err_set(e, ERR_INVALID, "%s: it must be a map of fields", path);
+		json_decref(j);
+		return NULL;
+	}
+	image = json_object_get(j, "image");
+	if (j && (anchor_path(j, "image", path, e) < 0 ||
+		  (json_is_object(image) && anchor_path(image, "bind", path, e) < 0))) {
+		json_decref(j);
+		return NULL;
+	}
+	return j;
+}
+
+/* --- values -------------------------------------------------------------------------------- */
+
+static int wrong(struct conf *c, const char *name, const char *expected)
+{
+	return err_set(c->err, ERR_INVALID, "%s: expected %s", name, expected);
+}
+
+/* Appends what "${NAME}..." stands for; returns its length in `s`, or 0 with an error. */
+static size_t expand(struct conf *c, const char *name, const char *s, struct buf *out)
+{
+	const char *end = strchr(s, '}'), *value;
+	size_t len = end ? (size_t)(end - s) - 2 : 0;
+	_cleanup_free_ char *variable = xstrndup(s + 2, len);
+
+	if (len == 0) {
+		err_set(c->err, ERR_INVALID, "%s: '${' is not followed by 'NAME}'", name);
+		return 0;
+	}
+	value = getenv(variable);
+	if (!value)
+		err_set(c->err, ERR_INVALID, "%s: environment variable '%s' not set", name,
+			variable);
+	else if (buf_append(out, value, strlen(value)) < 0)
+		err_set(c->err, ERR_INVALID, "%s: the value is too long", name);
+	else
+		return len + 3;
+	return 0;
+}
+
+/* Replaces ${NAME} by the caller's variables; $${NAME} stays ${NAME}. Owned; NULL on an error. */
+static char *interpolate(struct conf *c, const char *name, const char *s)
+{
+	struct buf out;
+	char *text = NULL;
+	size_t n = 1;
+
+	buf_init(&out, YAML_SIZE_MAX);
+	while (*s && n) {
+		if (str_starts_with(s, "${")) {
+			n = expand(c, name, s, &out);
+		} else if (str_starts_with(s, "$${")) {
+			n = 3;
+			buf_append(&out, "${", 2);
+		} else {
+			/* At least this character, which may be a dollar sign, up to the next. */
+			n = 1 + strcspn(s + 1, "$");
+			buf_append(&out, s, n);
+		}
+		s += n;
+	}
+	if (n)
+		text = xstrndup((const char *)buf_data(&out), buf_len(&out));
+	buf_release(&out);
+	return text;
+}
+
+/* Text of a single value, as it would be typed; owned, NULL on an error. */
+static char *scalar(struct conf *c, const char *name, json_t *value)
+{
+	if (json_is_string(value))
+		return interpolate(c, name, json_string_value(value));
+	if (json_is_number(value))
+		return json_dumps(value, JSON_ENCODE_ANY);
+	if (json_is_boolean(value))
+		wrong(c, name, "a text or number; true and false need quotes");
+	else
+		wrong(c, name, "a text or number");
+	return NULL;
+}
+
+/* Gives a value to the parser of the option. */
+static int set_option(struct conf *c, const char *name, const char *option, const char *value)
+{
+	if (opt_set(c->command, option, value, c->args, c->err) == 0)
+		return 0;
+	err_wrap(c->err, "%s", name);
+	c->err->code = ERR_INVALID; /* the command line itself is right */
+	return -1;
+}
+
+/* The members of a map that must be one of these; NULL-terminated. */
+static int check_members(struct conf *c, const char *name, json_t *map, const char *const *known)
+{
+	const char *key;
+	json_t *value;
+
+	if (!json_is_object(map))
+		return wrong(c, name, "a map");
+	json_object_foreach (map, key, value) {
+		size_t i = 0;
+
+		while (known[i] && !str_eq(known[i], key))
+			i++;
+		if (!known[i])
+			return err_set(c->err, ERR_INVALID, "%s: unknown field '%s'", name, key);
+	}
+	return 0;
+}
+
+/* --- fields -------------------------------------------------------------------------------- */
+
+static int take_scalar(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	_cleanup_free_ char *text = scalar(c, name, value);
+
+	return text ? set_option(c, name, option, text) : -1;
+}
+
+static int take_pull_policy(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	if (text && str_eq(text, "missing"))
+		return set_option(c, name, option, "if-missing");
+	return take_scalar(c, name, option, value);
+}
+
+/* A map of texts, as KEY=VALUE for an option. */
+static int take_map(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	const char *key;
+	json_t *item;
+
+	if (!json_is_object(value))
+		return wrong(c, name, "a map");
+	json_object_foreach (value, key, item) {
+		_cleanup_free_ char *where = xasprintf("%s.%s", name, key);
+		_cleanup_free_ char *text = scalar(c, where, item), *pair = NULL;
+
+		if (!text)
+			return -1;
+		if (strchr(key, '='))
+			return err_set(c->err, ERR_INVALID, "%s: the key contains '='", where);
+		pair = xasprintf("%s=%s", key, text);
+		if (set_option(c, where, option, pair) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A list of texts: each for an option, or (without one) as an array that the caller owns. */
+static int take_list(struct conf *c, const char *name, const char *option, json_t *value,
+		     json_t **ret)
+{
+	json_t *list = json_array(), *item;
+	size_t i;
+
+	if (!json_is_array(value)) {
+		wrong(c, name, "a list");
+		goto fail;
+	}
+	json_array_foreach (value, i, item) {
+		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
+		_cleanup_free_ char *text = scalar(c, where, item);
+
+		if (!text || (option && set_option(c, where, option, text) < 0))
+			goto fail;
+		if (json_array_append_new(list, json_string(text)) < 0) {
+			wrong(c, where, "valid UTF-8");
+			goto fail;
+		}
+	}
+	if (ret)
+		*ret = list;
+	else
+		json_decref(list);
+	return 0;
+fail:
+	json_decref(list);
+	return -1;
+}
+
+static int take_entrypoint(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	return take_list(c, name, NULL, value, &c->args->conf_entrypoint);
+}
+
+static int take_cmd(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	return take_list(c, name, NULL, value, &c->args->conf_cmd);
+}
+
+static int take_image(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	static const char *const known[] = {"oci", "bind", NULL};
+	json_t *source = value;
+
+	if (json_is_object(value)) {
+		if (check_members(c, name, value, known) < 0)
+			return -1;
+		if (json_object_size(value) != 1)
+			return wrong(c, name, "one of oci and bind");
+		source = json_object_iter_value(json_object_iter(value));
+	}
+	c->image = scalar(c, name, source);
+	if (c->image && json_object_get(value, "bind") && !image_is_path(c->image))
+		return wrong(c, name, "a path that begins with /, ./ or ../ for bind");
+	return c->image ? 0 : -1;
+}
+
+static int take_rlimits(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	static const char *const known[] = {"resource", "soft", "hard", NULL};
+	json_t *item;
+	size_t i;
+
+	if (!json_is_array(value))
+		return wrong(c, name, "a list");
+	json_array_foreach (value, i, item) {
+		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
+		_cleanup_free_ char *resource = NULL, *soft = NULL, *hard = NULL, *text = NULL;
+
+		if (check_members(c, where, item, known) < 0)
+			return -1;
+		if (!json_object_get(item, "resource") || !json_object_get(item, "soft"))
+			return wrong(c, where, "resource, soft, and perhaps hard");
+		resource = scalar(c, where, json_object_get(item, "resource"));
+		soft = resource ? scalar(c, where, json_object_get(item, "soft")) : NULL;
+		hard = soft && json_object_get(item, "hard")
+			       ? scalar(c, where, json_object_get(item, "hard"))
+			       : xstrdup(soft);
+		if (!hard)
+			return -1;
+		text = xasprintf("%s=%s:%s", resource, soft, hard);
+		if (set_option(c, where, option, text) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int take_init(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	static const char *const known[] = {"cmd", "args", "env", NULL};
+	json_t *cmd, *args, *env;
+
+	if (json_is_string(value))
+		return take_scalar(c, name, option, value);
+	if (check_members(c, name, value, known) < 0)
+		return -1;
+	cmd = json_object_get(value, "cmd");
+	args = json_object_get(value, "args");
+	env = json_object_get(value, "env");
+	if (!cmd)
+		return wrong(c, name, "cmd");
+	if (take_scalar(c, "init.cmd", option, cmd) < 0 ||
+	    (args && take_list(c, "init.args", "init-arg", args, NULL) < 0))
+		return -1;
+	return env ? take_map(c, "init.env", "init-env", env) : 0;
+}
+
+/* Bodies are taken as they are: ${NAME} in them is the script's. */
+static int take_scripts(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	const char *key;
+	json_t *item;
+
+	if (!json_is_object(value))
+		return wrong(c, name, "a map");
+	json_object_foreach (value, key, item) {
+		_cleanup_free_ char *where = xasprintf("%s.%s", name, key), *pair = NULL;
+		const char *body = json_string_value(item);
+		const char *shell = c->args->shell ? c->args->shell : "/bin/sh";
+
+		if (!body)
+			return wrong(c, where, "a text");
+		pair = str_starts_with(body, "#!") ? xasprintf("%s=%s", key, body)
+						   : xasprintf("%s=#!%s\n%s", key, shell, body);
+		if (set_option(c, where, option, pair) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* "tmpfs" with or without a size. Other kinds of mounts come with shared folders. */
+static int take_mounts(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	static const char *const known[] = {"tmpfs", "target", NULL};
+	static const char *const known_tmpfs[] = {"size", NULL};
+	json_t *item;
+	size_t i;
+
+	if (!json_is_array(value))
+		return wrong(c, name, "a list");
+	json_array_foreach (value, i, item) {
+		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
+		_cleanup_free_ char *target = NULL, *size = NULL, *text = NULL;
+		json_t *tmpfs = json_object_get(item, "tmpfs");
+
+		if (!tmpfs || !json_object_get(item, "target"))
+			return err_set(c->err, ERR_UNSUPPORTED,
+				       "%s: this version of msb has only mounts with 'tmpfs' and "
+				       "'target'",
+				       where);
+		if (check_members(c, where, item, known) < 0 ||
+		    (!json_is_null(tmpfs) && check_members(c, where, tmpfs, known_tmpfs) < 0))
+			return -1;
+		target = scalar(c, where, json_object_get(item, "target"));
+		if (!target)
+			return -1;
+		if (json_object_get(tmpfs, "size")) {
+			size = scalar(c, where, json_object_get(tmpfs, "size"));
+			if (!size)
+				return -1;
+		}
+		text = xasprintf("%s%s%s", target, size ? ":" : "", size ? size : "");
+		if (set_option(c, where, option, text) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int take_unsupported(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	return err_set(c->err, ERR_UNSUPPORTED, "%s: this version of msb has no %s", name, option);
+}
+
+/* In the order in which they are taken: scripts need to know the shell. */
+static const struct field fields[] = {
+	{"image", take_image, NULL},
+	{"pull_policy", take_pull_policy, "pull"},
+	{"cpus", take_scalar, "cpus"},
+	{"memory", take_scalar, "memory"},
+	{"max_duration", take_scalar, "max-duration"},
+	{"idle_timeout", take_scalar, "idle-timeout"},
+	{"rlimits", take_rlimits, "rlimit"},
+	{"workdir", take_scalar, "workdir"},
+	{"shell", take_scalar, "shell"},
+	{"user", take_scalar, "user"},
+	{"hostname", take_scalar, "hostname"},
+	{"security", take_scalar, "security"},
+	{"entrypoint", take_entrypoint, NULL},
+	{"cmd", take_cmd, NULL},
+	{"env", take_map, "env"},
+	{"labels", take_map, "label"},
+	{"init", take_init, "init"},
+	{"mounts", take_mounts, "tmpfs"},
+	{"scripts", take_scripts, "script-raw"},
+	{"network", take_unsupported, "network"},
+	{"ports", take_unsupported, "published ports"},
+	{"secrets", take_unsupported, "secrets"},
+	{"patches", take_unsupported, "patches of the root"},
+	{"patch_files", take_unsupported, "patches of the root"},
+	{"registry", take_unsupported, "logins in it; see msb registry login"},
+	{0},
+};
+
+static const struct field *find_field(const char *name)
+{
+	const struct field *f = fields;
+
+	while (f->name && !str_eq(f->name, name))
+		f++;
+	return f->name ? f : NULL;
+}
+
+static int unknown_field(const char *name, struct err *e)
+{
+	char list[400] = "";
+	size_t len = 0;
+
+	for (const struct field *f = fields; f->name && len < sizeof(list); f++)
+		if (f->take != take_unsupported)
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+						len ? ", " : "", f->name);
+	err_set(e, ERR_INVALID, "unknown field '%s'", name);
+	return err_hint(e, "there are %s", list);
+}
+
+static int check_fields(json_t *conf, struct err *e)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (conf, key, value)
+		if (!find_field(key))
+			return unknown_field(key, e);
+	return 0;
+}
+
+static int take_fields(struct conf *c, json_t *conf)
+{
+	for (const struct field *f = fields; f->name; f++) {
+		json_t *value = json_object_get(conf, f->name);
+
+		if (value && f->take(c, f->name, f->option, value) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- use ----------------------------------------------------------------------------------- */
+
+/* All files as one; each is checked by itself, so that messages can name it. */
+static json_t *load(const struct strv *files, struct err *e)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < files->n; i++) {
+		json_t *one = read_file_fields(files->v[i], e);
+		int r = one ? check_fields(one, e) : -1;
+
+		if (one && r < 0)
+			err_wrap(e, "%s", files->v[i]);
+		if (r == 0)
+			r = merge(all, one);
+		json_decref(one);
+		if (r < 0) {
+			json_decref(all);
+			return NULL;
+		}
+	}
+	return all;
+}
+
+static int no_image(const struct command *c, const struct strv *files, struct err *e)
+{
+	if (files->n)
+		return err_set(e, ERR_USAGE,
+			       "no image: neither the command line nor '%s' names one",
+			       files->v[files->n - 1]);
+	return err_set(e, ERR_USAGE, "the following required arguments were not provided: %s",
+		       strchr(c->usage, '<'));
+}
+
+int conf_use(const struct cli *cli, struct sandbox_options *args, struct operands *ops,
+	     struct err *e)
+{
+	struct strv files = args->conf;
+	struct conf c = {.command = cli->command, .args = args, .err = e};
+	json_t *conf;
+	int r;
+
+	if (files.n == 0)
+		return ops->args.n ? 0 : no_image(cli->command, &files, e);
+	conf = load(&files, e);
+	if (!conf)
+		return -1;
+	memset(args, 0, *cli->command->args_size);
+	r = take_fields(&c, conf);
+	if (r < 0 && files.n == 1)
+		err_wrap(e, "%s", files.v[0]);
+	json_decref(conf);
+	operands_release(ops);
+	*ops = (struct operands){0};
+	if (r == 0)
+		r = opt_parse(cli->command, cli->argc, cli->argv, args, ops, e);
+	if (r == 0 && ops->args.n == 0 && c.image)
+		strv_add(&ops->args, c.image);
+	if (r == 0 && ops->args.n == 0)
+		r = no_image(cli->command, &files, e);
+	free(c.image);
+	strv_release(&files);
+	return r;
+}

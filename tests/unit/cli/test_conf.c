@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration files on the real table of options; nothing is run. */
+#include "../testing.h"
+
+#include "cli/conf.h"
+
+#define FILES_MAX 4
+
+/* What a command line with these files comes to. */
+struct use {
+	const char *files[FILES_MAX]; /* their contents */
+	const char *argv[8];
+};
+
+struct used {
+	struct sandbox_options *o; /* NULL: refused, with `e` */
+	struct operands ops;
+	struct err e;
+	const struct command *command;
+};
+
+static struct used use(const char *dir, const struct use *u)
+{
+	struct used ret = {.command = command_find(msb_command.subcommands, "run")};
+	struct cli cli = {.command = ret.command};
+	struct strv argv = {0};
+
+	for (size_t i = 0; i < FILES_MAX && u->files[i]; i++) {
+		char *path = xasprintf("%s/%zu.yaml", dir, i);
+
+		put_file(path, u->files[i]);
+		strv_add(&argv, "--conf");
+		strv_take(&argv, path);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(u->argv) && u->argv[i]; i++)
+		strv_add(&argv, u->argv[i]);
+	cli.argc = (int)argv.n;
+	cli.argv = argv.v;
+	ret.o = xcalloc(1, *ret.command->args_size);
+	if (opt_parse(ret.command, cli.argc, cli.argv, ret.o, &ret.ops, &ret.e) < 0 ||
+	    conf_use(&cli, ret.o, &ret.ops, &ret.e) < 0) {
+		free(ret.o);
+		ret.o = NULL;
+	}
+	strv_release(&argv);
+	return ret;
+}
+
+static void release(struct used *r)
+{
+	free(r->o);
+	operands_release(&r->ops);
+}
+
+static struct used accept(const char *dir, const struct use *u)
+{
+	struct used r = use(dir, u);
+
+	assert_string_equal(r.e.msg, "");
+	assert_non_null(r.o);
+	return r;
+}
+
+static void test_fields(void **state)
+{
+	struct used r = accept(
+		*state, &(struct use){{"image: alpine\n"
+				       "pull_policy: missing\n"
+				       "cpus: 2\nmemory: 1G\n"
+				       "workdir: /w\nshell: /bin/ash\nuser: '1:2'\nhostname: h\n"
+				       "entrypoint: [a, 'b c']\ncmd: []\n"
+				       "env: {A: 1.10, B: 'x=y'}\nlabels: {team: ''}\n"
+				       "mounts: [{tmpfs: {size: 5M}, target: /t}, "
+				       "{tmpfs: , target: /u}]\n"}});
+
+	assert_int_equal(r.ops.args.n, 1);
+	assert_string_equal(r.ops.args.v[0], "alpine");
+	assert_string_equal(r.o->pull, "if-missing");
+	assert_int_equal(r.o->cpus, 2);
+	assert_int_equal(r.o->memory, GIB);
+	assert_string_equal(r.o->workdir, "/w");
+	assert_string_equal(r.o->shell, "/bin/ash");
+	assert_string_equal(r.o->user, "1:2");
+	assert_string_equal(r.o->hostname, "h");
+	assert_int_equal(json_array_size(r.o->conf_entrypoint), 2);
+	assert_string_equal(json_string_value(json_array_get(r.o->conf_entrypoint, 1)), "b c");
+	assert_int_equal(json_array_size(r.o->conf_cmd), 0);
+	assert_int_equal(r.o->env.n, 2);
+	assert_string_equal(r.o->env.v[0], "A=1.10");
+	assert_string_equal(r.o->env.v[1], "B=x=y");
+	assert_int_equal(r.o->labels.n, 1);
+	assert_string_equal(r.o->labels.v[0], "team=");
+	assert_int_equal(r.o->tmpfs.n, 2);
+	assert_string_equal(r.o->tmpfs.v[0], "/t:5M");
+	assert_string_equal(r.o->tmpfs.v[1], "/u");
+	release(&r);
+}
+
+/* What is typed comes last, and so does what a later file says; maps are merged, lists are not. */
+static void test_order(void **state)
+{
+	struct used r =
+		accept(*state, &(struct use){{"image: a\ncpus: 2\nmemory: 1G\n"
+					      "env: {A: 1, B: 1}\ncmd: [x, y]\n",
+					      "image: {oci: b}\ncpus: 3\nenv: {B: 2}\ncmd: [z]\n"},
+					     {"-c", "4", "-e", "A=9"}});
+
+	assert_string_equal(r.ops.args.v[0], "b");
+	assert_int_equal(r.o->cpus, 4);
+	assert_int_equal(r.o->memory, GIB);
+	assert_int_equal(json_array_size(r.o->conf_cmd), 1);
+	assert_int_equal(r.o->env.n, 3);
+	assert_string_equal(r.o->env.v[1], "B=2");
+	assert_string_equal(r.o->env.v[2], "A=9"); /* of one name the last counts */
+	release(&r);
+	r = accept(*state, &(struct use){{"image: a"}, {"typed", "--", "cmd"}});
+	assert_int_equal(r.ops.args.n, 1);
+	assert_string_equal(r.ops.args.v[0], "typed");
+	assert_string_equal(r.ops.command.v[0], "cmd");
+	release(&r);
+}
+
+static void test_variables(void **state)
+{
+	struct used r;
+
+	setenv("MSB_TEST_A", "value", 1);
+	r = accept(*state, &(struct use){{"image: a\nenv: {A: '${MSB_TEST_A}', "
+					  "B: 'x${MSB_TEST_A}${MSB_TEST_A}y', C: '$${B} $B $ $', "
+					  "D: '$$'}"}});
+	assert_string_equal(r.o->env.v[0], "A=value");
+	assert_string_equal(r.o->env.v[1], "B=xvaluevaluey");
+	assert_string_equal(r.o->env.v[2], "C=${B} $B $ $");
+	assert_string_equal(r.o->env.v[3], "D=$$");
+	release(&r);
+	unsetenv("MSB_TEST_A");
+}
+
+/* A relative directory is beside the file, wherever msb is run. */
+static void test_image_beside_the_file(void **state)
+{
+	_cleanup_free_ char *root = xasprintf("%s/root", (char *)*state);
+	_cleanup_free_ char *real = NULL;
+	struct used r;
+
+	assert_int_equal(mkdir(root, 0700), 0);
+	real = realpath(root, NULL);
+	r = accept(*state, &(struct use){{"image: ./root"}});
+	assert_string_equal(r.ops.args.v[0], real);
+	release(&r);
+	r = accept(*state, &(struct use){{"image: {bind: ./root}"}});
+	assert_string_equal(r.ops.args.v[0], real);
+	release(&r);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *yaml, *saying;
+	} cases[] = {
+		{"[a]", "map of fields"},
+		{"imag: a", "unknown field 'imag'"},
+		{"cpus: 2", "no image"},
+		{"image: [a]", "image: expected a text"},
+		{"image: {oci: a, bind: /b}", "image: expected one of"},
+		{"image: {bind: b}", "image: expected a path"},
+		{"image: {snapshot: b}", "image: unknown field 'snapshot'"},
+		{"image: ./nowhere", "cannot use"},
+		{"image: a\ncpus: 0", "cpus: invalid value '0'"},
+		{"image: a\ncpus: true", "cpus: expected"},
+		{"image: a\npull_policy: sometimes", "pull_policy: invalid value"},
+		{"image: a\nenv: [A=1]", "env: expected a map"},
+		{"image: a\nenv: {A: true}", "env.A: expected"},
+		{"image: a\nenv: {A: }", "env.A: expected"},
+		{"image: a\nenv: {A=B: c}", "env.A=B: the key"},
+		{"image: a\nenv: {A: '${MSB_TEST_UNSET}'}", "variable 'MSB_TEST_UNSET' not set"},
+		{"image: a\nenv: {A: '${}'}", "'${' is not followed"},
+		{"image: a\nenv: {A: 'x${y'}", "'${' is not followed"},
+		{"image: a\nlabels: {sandbox.x: y}", "labels.sandbox.x: "},
+		{"image: a\nentrypoint: a", "entrypoint: expected a list"},
+		{"image: a\ncmd: [[a]]", "cmd[0]: expected"},
+		{"image: a\nmounts: ['./a:/b']", "only mounts with 'tmpfs'"},
+		{"image: a\nmounts: [{tmpfs: {size: 5M, mode: 7}, target: /t}]", "unknown field 'mode'"},
+		{"image: a\nmounts: [{tmpfs: , target: t}]", "mounts[0]: invalid value 't'"},
+		{"image: a\nnetwork: none", "network: this version of msb has no network"},
+		{"image: a\nports: ['80:80']", "no published ports"},
+		{"image: a\nsecrets: {}", "no secrets"},
+	};
+
+	unsetenv("MSB_TEST_UNSET");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct used r = use(*state, &(struct use){{cases[i].yaml}});
+
+		assert_null(r.o);
+		if (!strstr(r.e.msg, cases[i].saying))
+			fail_msg("'%s' does not say '%s'", r.e.msg, cases[i].saying);
+		if (!strstr(r.e.msg, "0.yaml"))
+			fail_msg("'%s' does not name the file", r.e.msg);
+		release(&r);
+	}
+}
+
+static void test_without_files(void **state)
+{
+	struct used r = use(*state, &(struct use){{0}, {"-c", "2"}});
+
+	assert_null(r.o);
+	assert_int_equal(r.e.code, ERR_USAGE);
+	assert_non_null(strstr(r.e.msg, "<IMAGE>"));
+	release(&r);
+	r = accept(*state, &(struct use){{0}, {"-c", "2", "image"}});
+	assert_int_equal(r.o->cpus, 2);
+	release(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		temp_test(test_fields),   temp_test(test_order),
+		temp_test(test_variables), temp_test(test_image_beside_the_file),
+		temp_test(test_refused),  temp_test(test_without_files),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
