@@ -10,7 +10,8 @@
 struct cli {
 	struct home home;
 	struct db db;
-	uint64_t start_ns; /* CLOCK_MONOTONIC at main() */
+	uint64_t start_ns;   /* CLOCK_MONOTONIC at main() */
+	const char *command; /* "msb image pull" */
 };
 
 /* Opens the home directory and the database, once. 0 or -1. */
