@@ -11,7 +11,8 @@ struct cli {
 	struct home home;
 	struct db db;
 	uint64_t start_ns; /* CLOCK_MONOTONIC at main() */
-	/* What is run, and what was typed behind its name. */
+	/* What is run, as "msb image pull" and as its entry, and what was typed behind its name. */
+	const char *command_path;
 	const struct command *command;
 	int argc;
 	char **argv;

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "cli/session.h"
 #include "cli/start.h"
+#include "cli/turn.h"
 
 struct exec_args {
 	struct strv env;
@@ -49,11 +50,14 @@ static void build_request(struct exec_args *a, const struct operands *ops,
 	q->timeout_ms = a->timeout_ms;
 }
 
-/* A stopped sandbox is started for this command and stopped again. */
-static int run_started(struct cli *cli, const struct sandbox_row *row, struct session_options *o,
-		       struct exec_outcome *outcome, struct err *e)
+/*
+ * A stopped sandbox is started for this command and stopped again. Its end needs no turn: the
+ * monitor knows that it lives no longer than this process.
+ */
+static int run_started(struct cli *cli, const struct sandbox_row *row, struct name_lock *turn,
+		       struct session_options *o, struct exec_outcome *outcome, struct err *e)
 {
-	_cleanup_close_ int lock = sandboxes_lock(&cli->home, row, e);
+	_cleanup_close_ int lock = sandboxes_lock_wait(&cli->home, row, e);
 	struct launch launch = {.fd = -1};
 	struct sandbox_row now;
 	struct err boot;
@@ -62,6 +66,7 @@ static int run_started(struct cli *cli, const struct sandbox_row *row, struct se
 	if (lock < 0 || sandbox_start(cli, row, lock, true, NULL, NULL, &launch, e) < 0)
 		return -1;
 	close_fd(&lock);
+	name_lock_release(turn);
 	o->owner = true;
 	status = session_run(cli, row, o, outcome, e);
 	if (outcome->detached) {
@@ -78,12 +83,33 @@ static int run_started(struct cli *cli, const struct sandbox_row *row, struct se
 	return status;
 }
 
+/*
+ * Reads the row. Of a sandbox that does not run it does so when it is this command's turn to start
+ * it, and then `turn` is held. 0 or -1.
+ */
+static int find(struct cli *cli, const char *name, bool quiet, struct name_lock *turn,
+		struct sandbox_row *ret, struct err *e)
+{
+	int r = sandboxes_get(&cli->db, &cli->home, name, ret, e);
+
+	if (r < 0 || ret->status == SANDBOX_RUNNING)
+		return r;
+	sandbox_row_release(ret);
+	if (take_turn(cli, name, quiet, turn, e) < 0)
+		return -1;
+	r = sandboxes_get(&cli->db, &cli->home, name, ret, e);
+	if (r < 0 || ret->status == SANDBOX_RUNNING)
+		name_lock_release(turn);
+	return r;
+}
+
 int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	struct exec_args *a = args;
 	struct exec_request q = {0};
 	struct session_options o = {.request = &q, .keys = &a->detach_keys};
 	struct exec_outcome outcome = {0};
+	struct name_lock turn = {0};
 	struct sandbox_row row;
 	int status = -1;
 
@@ -91,8 +117,7 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	if (a->workdir && a->workdir[0] != '/')
 		return err_set(e, ERR_INVALID,
 			       "the working directory must be an absolute path: '%s'", a->workdir);
-	if (cli_open(cli, e) < 0 ||
-	    sandboxes_get(&cli->db, &cli->home, ops->args.v[0], &row, e) < 0)
+	if (cli_open(cli, e) < 0 || find(cli, ops->args.v[0], a->quiet, &turn, &row, e) < 0)
 		return -1;
 	build_request(a, ops, &row, &q);
 	if (q.argv.n == 0)
@@ -100,7 +125,8 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	else if (row.status == SANDBOX_RUNNING)
 		status = session_run(cli, &row, &o, &outcome, e);
 	else
-		status = run_started(cli, &row, &o, &outcome, e);
+		status = run_started(cli, &row, &turn, &o, &outcome, e);
+	name_lock_release(&turn);
 	exec_request_release(&q);
 	sandbox_row_release(&row);
 	return session_status(&outcome, status);

@@ -7,6 +7,7 @@
 #include "cli/conf.h"
 #include "cli/session.h"
 #include "cli/start.h"
+#include "cli/turn.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,7 @@ struct stages {
 struct run {
 	struct cli *cli;
 	struct run_args *args;
+	struct name_lock turn; /* until it is up, or the monitor has it */
 	struct sandbox_row row;
 	int lock;
 	struct launch launch;
@@ -83,22 +85,35 @@ static void print_timing(const struct run *r)
 				(double)(rows[i].to - rows[i].from) / NSEC_PER_MSEC);
 }
 
+/* Takes an existing sandbox as it is; its lock, unless it runs already. 0 or -1. */
+static int reuse(struct run *r, struct err *e)
+{
+	print_warning("sandbox '%s' already exists; creation flags ignored "
+		      "(use --replace to recreate)",
+		      r->row.name);
+	if (r->row.status == SANDBOX_RUNNING)
+		return 0;
+	r->lock = sandboxes_lock_wait(&r->cli->home, &r->row, e);
+	return r->lock < 0 ? -1 : 0;
+}
+
 /* Finds or makes the sandbox and starts it if it does not run. 0 or -1. */
-static int prepare(struct run *r, const char *image, struct err *e)
+static int prepare(struct run *r, const char *image, const struct strv *command, struct err *e)
 {
 	const struct sandbox_options *o = &r->args->sandbox;
 	struct cli *cli = r->cli;
+	uint64_t grace;
 
-	if (o->name && sandboxes_get(&cli->db, &cli->home, o->name, &r->row, e) == 0) {
-		print_warning("sandbox '%s' already exists; creation flags ignored", o->name);
-		if (r->row.status == SANDBOX_RUNNING)
-			return 0;
-		r->lock = sandboxes_lock(&cli->home, &r->row, e);
-		return r->lock < 0 ? -1 : 0;
-	}
-	if (o->name && e->code != ERR_NOT_FOUND)
+	if (o->name && take_turn(cli, o->name, o->quiet, &r->turn, e) < 0)
 		return -1;
-	return sandbox_create(cli, o, image, !o->name, &r->row, &r->lock, e);
+	if (o->name && !sandbox_replaces(o, &grace)) {
+		if (sandboxes_get(&cli->db, &cli->home, o->name, &r->row, e) == 0)
+			return reuse(r, e);
+		if (e->code != ERR_NOT_FOUND)
+			return -1;
+	}
+	return sandbox_create(cli, o, image, !o->name, r->args->detach ? command : NULL, &r->row,
+			      &r->lock, e);
 }
 
 /* Decides what to run. 1, 0 when there is nothing to run, -1 on an error. */
@@ -116,7 +131,7 @@ static int resolve_command(struct run *r, const struct operands *ops, struct err
 		return 1;
 	}
 	if (r->args->detach)
-		return err_set(e, ERR_INVALID, "the image has no command: give one after '--'");
+		return sandbox_no_command(e);
 	print_warning("no command provided and stdin is not a terminal");
 	return 0;
 }
@@ -133,6 +148,8 @@ static int launch(struct run *r, struct err *e)
 			  a->sandbox.log_level, &r->launch, e) < 0)
 		return -1;
 	close_fd(&r->lock);
+	if (!detached)
+		name_lock_release(&r->turn);
 	r->launched = true;
 	return 0;
 }
@@ -202,7 +219,7 @@ int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	image = ops->args.v[0];
 	detach_keys_default(&a->detach_keys);
 	if (sandbox_options_check(&a->sandbox, image, e) < 0 || cli_open(cli, e) < 0 ||
-	    prepare(&r, image, e) < 0)
+	    prepare(&r, image, &ops->command, e) < 0)
 		goto out;
 	runnable = resolve_command(&r, ops, e);
 	if (runnable <= 0) {
@@ -214,6 +231,7 @@ int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	}
 	r.stages.prepared = clock_mono_ns();
 	if (r.row.status == SANDBOX_RUNNING && r.lock < 0) {
+		name_lock_release(&r.turn);
 		if (a->detach)
 			print_warning("sandbox '%s' is running; the command is ignored",
 				      r.row.name);
@@ -226,6 +244,7 @@ int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	}
 out:
 	close_fd(&r.lock);
+	name_lock_release(&r.turn);
 	exec_request_release(&r.request);
 	sandbox_row_release(&r.row);
 	return status;

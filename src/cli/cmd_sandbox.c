@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cli/conf.h"
 #include "cli/start.h"
+#include "cli/turn.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,8 @@ struct choice {
 	const struct strv *labels;
 	bool quiet;
 	bool removes; /* see cli_open_to_remove */
+	bool force;   /* see take_turn_by_force */
+	bool looks;   /* changes nothing, so that it need not wait for its turn */
 };
 
 static bool has_name(const struct strv *names, const char *name)
@@ -57,6 +60,32 @@ static int choose(struct cli *cli, const struct choice *c, struct strv *ret, siz
 	return 0;
 }
 
+/*
+ * Runs `fn` for one, when it is this command's turn. 0, or with the error set -1, or 1 when there
+ * is none of that name.
+ */
+static int for_one(struct cli *cli, const struct choice *c, const char *name, void *args,
+		   sandbox_fn *fn, struct err *e)
+{
+	struct name_lock turn = {0};
+	struct sandbox_row row;
+	int r = 0;
+
+	if (!c->looks)
+		r = c->force ? take_turn_by_force(cli, name, c->quiet, &turn, e)
+			     : take_turn(cli, name, c->quiet, &turn, e);
+	if (r == 0)
+		r = sandboxes_get(&cli->db, &cli->home, name, &row, e);
+	if (r == 0) {
+		r = fn(cli, &row, args, e);
+		sandbox_row_release(&row);
+	} else if (e->code == ERR_NOT_FOUND) {
+		r = 1;
+	}
+	name_lock_release(&turn);
+	return r;
+}
+
 /* Runs `fn` for each of the chosen; an error of one does not keep the others from their turn. */
 static int for_each(struct cli *cli, const struct choice *c, void *args, sandbox_fn *fn,
 		    struct err *e)
@@ -68,17 +97,13 @@ static int for_each(struct cli *cli, const struct choice *c, void *args, sandbox
 	if (status == 0 && names.n == 0 && !c->quiet)
 		fputs("No sandboxes with these labels.\n", stderr);
 	for (size_t i = 0; status >= 0 && i < names.n; i++) {
-		struct sandbox_row row;
 		struct err one = {0};
-		int r = sandboxes_get(&cli->db, &cli->home, names.v[i], &row, &one);
+		int r = for_one(cli, c, names.v[i], args, fn, &one);
 
-		if (r == 0) {
-			r = fn(cli, &row, args, &one);
-			sandbox_row_release(&row);
-		} else if (i >= named && one.code == ERR_NOT_FOUND) {
-			continue; /* it was there a moment ago, but nobody asked for it by name */
-		}
-		if (r < 0) {
+		/* It was there a moment ago, but nobody asked for it by name. */
+		if (r > 0 && i >= named)
+			continue;
+		if (r != 0) {
 			err_print(&one);
 			status = 1;
 		}
@@ -122,6 +147,7 @@ int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	struct sandbox_options *o = args;
 	uint64_t started = clock_mono_ns();
 	struct launch launch = {.fd = -1};
+	struct name_lock turn = {0};
 	struct sandbox_row row;
 	const char *image;
 	int lock = -1, r;
@@ -129,9 +155,14 @@ int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	if (conf_use(cli, o, ops, e) < 0)
 		return -1;
 	image = ops->args.v[0];
-	if (sandbox_options_check(o, image, e) < 0 || cli_open(cli, e) < 0 ||
-	    sandbox_create(cli, o, image, false, &row, &lock, e) < 0)
+	if (sandbox_options_check(o, image, e) < 0 || cli_open(cli, e) < 0)
 		return -1;
+	if (o->name && take_turn(cli, o->name, o->quiet, &turn, e) < 0)
+		return -1;
+	if (sandbox_create(cli, o, image, false, NULL, &row, &lock, e) < 0) {
+		name_lock_release(&turn);
+		return -1;
+	}
 	r = sandbox_start(cli, &row, lock, false, NULL, o->log_level, &launch, e);
 	close_fd(&lock);
 	if (r == 0)
@@ -143,6 +174,7 @@ int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	} else if (!o->name) {
 		discard_unnamed(cli, &row);
 	}
+	name_lock_release(&turn);
 	sandbox_row_release(&row);
 	return r;
 }
@@ -183,7 +215,7 @@ static int start_one(struct cli *cli, const struct sandbox_row *row, void *args,
 		return err_set(e, ERR_STATE,
 			       "sandbox still running: cannot start sandbox '%s': already running",
 			       row->name);
-	lock = sandboxes_lock(&cli->home, row, e);
+	lock = sandboxes_lock_wait(&cli->home, row, e);
 	if (lock < 0 || start_locked(cli, row, &lock, e) < 0)
 		return -1;
 	print_success(a->quiet, "Started", row->name, clock_mono_ns() - started);
@@ -193,7 +225,7 @@ static int start_one(struct cli *cli, const struct sandbox_row *row, void *args,
 int cmd_start(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct start_args *a = args;
-	const struct choice c = {&ops->args, &a->labels, a->quiet};
+	const struct choice c = {.names = &ops->args, .labels = &a->labels, .quiet = a->quiet};
 
 	return for_each(cli, &c, args, start_one, e);
 }
@@ -205,7 +237,7 @@ struct stop_args {
 	bool force;
 	bool quiet;
 	char *timeout;
-	uint64_t grace_ms; /* what these come to; 0: none */
+	struct stop_grace grace; /* what these come to */
 };
 
 static const struct opt stop_opts[] = {
@@ -222,49 +254,12 @@ const size_t stop_args_size = sizeof(struct stop_args);
 
 #define STOP_TIMEOUT 10 /* seconds */
 
-/*
- * Asks the monitor for the end of a running sandbox, killed after `grace_ms`, and waits for its
- * answer. 0 or -1.
- */
-static int request_stop(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
-			struct err *e)
-{
-	json_t *request = json_pack("{s:s, s:b, s:I}", "op", "stop", "force", grace_ms == 0,
-				    "timeout_ms", (json_int_t)grace_ms);
-	_cleanup_close_ int fd = control_connect(&cli->home, row, e);
-	json_t *answer = fd >= 0 ? control_call(fd, request, e) : NULL;
-
-	json_decref(request);
-	if (!answer && e->code != ERR_STATE) /* it may have ended by itself meanwhile */
-		return -1;
-	json_decref(answer);
-	return 0;
-}
-
-/* Stops a running sandbox and returns when it is down and recorded as such. */
-static int stop_running(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
-			struct err *e)
-{
-	struct sandbox_row now;
-
-	if (request_stop(cli, row, grace_ms, e) < 0)
-		return -1;
-	/* The monitor answers just before it gives up its lock: wait for that, then note it. */
-	if (sandboxes_wait_unlocked(&cli->home, row, e) < 0)
-		return -1;
-	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, e) == 0)
-		sandbox_row_release(&now);
-	else if (e->code != ERR_NOT_FOUND)
-		return -1;
-	return 0;
-}
-
 static int stop_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
 {
 	const struct stop_args *a = args;
 	uint64_t started = clock_mono_ns();
 
-	if (row->status == SANDBOX_RUNNING && stop_running(cli, row, a->grace_ms, e) < 0)
+	if (row->status == SANDBOX_RUNNING && stop_running(cli, row, &a->grace, e) < 0)
 		return -1;
 	print_success(a->quiet, "Stopped", row->name, clock_mono_ns() - started);
 	return 0;
@@ -273,14 +268,15 @@ static int stop_one(struct cli *cli, const struct sandbox_row *row, void *args, 
 static int for_each_to_stop(struct cli *cli, const struct operands *ops, struct stop_args *a,
 			    sandbox_fn *fn, struct err *e)
 {
-	const struct choice c = {&ops->args, &a->labels, a->quiet};
+	const struct choice c = {
+		.names = &ops->args, .labels = &a->labels, .quiet = a->quiet, .force = a->force};
 	uint64_t seconds = STOP_TIMEOUT;
 
 	if (a->timeout && parse_u64(a->timeout, 86400, &seconds) < 0)
 		return err_set(e, ERR_USAGE,
 			       "invalid value '%s' for '--timeout <SECONDS>': expected 0 to 86400",
 			       a->timeout);
-	a->grace_ms = a->force ? 0 : seconds * 1000;
+	a->grace.ms = a->force ? 0 : seconds * 1000;
 	return for_each(cli, &c, a, fn, e);
 }
 
@@ -295,15 +291,15 @@ const struct opt *const restart_options[] = {stop_opts, NULL};
 const size_t restart_args_size = sizeof(struct stop_args);
 
 /* Ends it and takes over its lock, so that nobody comes in between. The lock, or -1. */
-static int stop_and_lock(struct cli *cli, const struct sandbox_row *row, uint64_t grace_ms,
-			 struct err *e)
+static int stop_and_lock(struct cli *cli, const struct sandbox_row *row,
+			 const struct stop_grace *grace, struct err *e)
 {
 	struct sandbox_row now;
 	int lock;
 
 	if (row->status != SANDBOX_RUNNING)
-		return sandboxes_lock(&cli->home, row, e);
-	if (request_stop(cli, row, grace_ms, e) < 0)
+		return sandboxes_lock_wait(&cli->home, row, e);
+	if (request_stop(cli, row, grace, e) < 0)
 		return -1;
 	lock = sandboxes_lock_wait(&cli->home, row, e);
 	/* Whoever had it before may have removed the sandbox. */
@@ -327,7 +323,7 @@ static int restart_one(struct cli *cli, const struct sandbox_row *row, void *arg
 			       "cannot restart sandbox '%s': it has no name of its own and is "
 			       "deleted when it stops",
 			       row->name);
-	lock = stop_and_lock(cli, row, a->grace_ms, e);
+	lock = stop_and_lock(cli, row, &a->grace, e);
 	if (lock < 0 || start_locked(cli, row, &lock, e) < 0)
 		return -1;
 	print_success(a->quiet, "Restarted", row->name, clock_mono_ns() - started);
@@ -360,6 +356,7 @@ const size_t rm_args_size = sizeof(struct rm_args);
 static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
 {
 	const struct rm_args *a = args;
+	const struct stop_grace none = {0};
 	_cleanup_close_ int lock = -1;
 
 	if (row->status == SANDBOX_RUNNING) {
@@ -367,11 +364,11 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 			err_set(e, ERR_BUSY, "sandbox still running: %s", row->name);
 			return err_hint(e, "stop it first, or use --force");
 		}
-		if (stop_running(cli, row, 0, e) < 0)
+		if (stop_running(cli, row, &none, e) < 0)
 			return -1;
 	}
 	/* Stopping an ephemeral one has deleted it already; deleting twice does no harm. */
-	lock = sandboxes_lock(&cli->home, row, e);
+	lock = sandboxes_lock_wait(&cli->home, row, e);
 	if (lock < 0 || sandboxes_delete(&cli->db, &cli->home, row, e) < 0)
 		return -1;
 	print_success(a->quiet, "Removed", row->name, 0);
@@ -381,7 +378,11 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 int cmd_rm(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct rm_args *a = args;
-	const struct choice c = {&ops->args, &a->labels, a->quiet, .removes = true};
+	const struct choice c = {.names = &ops->args,
+				 .labels = &a->labels,
+				 .quiet = a->quiet,
+				 .removes = true,
+				 .force = a->force};
 
 	return for_each(cli, &c, args, rm_one, e);
 }
@@ -431,7 +432,8 @@ static int ping_one(struct cli *cli, const struct sandbox_row *row, void *args, 
 int cmd_ping(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct ping_args *a = args;
-	const struct choice c = {&ops->args, &a->labels, a->quiet, .removes = false};
+	const struct choice c = {
+		.names = &ops->args, .labels = &a->labels, .quiet = a->quiet, .looks = true};
 
 	return for_each(cli, &c, args, ping_one, e);
 }

@@ -75,37 +75,47 @@ int opt_memory(const char *value, void *field, struct err *e)
 /* A hundred years: everything that computes with it stays far from overflow. */
 #define DURATION_MAX_MS (UINT64_C(100) * 365 * 86400 * 1000)
 
-int opt_duration(const char *value, void *field, struct err *e)
+/* Units of durations in ms; "ms" itself only where so small ones make sense. 0: none. */
+static uint64_t duration_unit(const char *unit, bool small)
+{
+	if (!*unit || strcmp(unit, "s") == 0)
+		return 1000;
+	if (strcmp(unit, "m") == 0)
+		return UINT64_C(60) * 1000;
+	if (strcmp(unit, "h") == 0)
+		return UINT64_C(3600) * 1000;
+	return small && strcmp(unit, "ms") == 0 ? 1 : 0;
+}
+
+static int parse_duration(const char *value, bool small, uint64_t *ret)
 {
 	size_t digits = strspn(value, "0123456789");
+	uint64_t n, unit = duration_unit(value + digits, small);
 	char number[24];
-	uint64_t n, unit = 1000;
 
-	if (digits == 0 || digits >= sizeof(number) || (value[digits] && value[digits + 1]))
-		goto bad;
+	if (digits == 0 || digits >= sizeof(number) || !unit)
+		return -EINVAL;
 	memcpy(number, value, digits);
 	number[digits] = '\0';
-	if (parse_u64(number, UINT32_MAX, &n) < 0)
-		goto bad;
-	switch (value[digits]) {
-	case '\0':
-	case 's':
-		break;
-	case 'm':
-		unit = UINT64_C(60) * 1000;
-		break;
-	case 'h':
-		unit = UINT64_C(3600) * 1000;
-		break;
-	default:
-		goto bad;
-	}
-	if (n > DURATION_MAX_MS / unit)
-		goto bad;
-	*(uint64_t *)field = n * unit;
+	if (parse_u64(number, UINT32_MAX, &n) < 0 || n > DURATION_MAX_MS / unit)
+		return -EINVAL;
+	*ret = n * unit;
 	return 0;
-bad:
+}
+
+int opt_duration(const char *value, void *field, struct err *e)
+{
+	if (parse_duration(value, false, field) == 0)
+		return 0;
 	return err_set(e, ERR_INVALID, "invalid duration (expected e.g. 30, 30s, 5m, 1h): %s",
+		       value);
+}
+
+int opt_duration_ms(const char *value, void *field, struct err *e)
+{
+	if (parse_duration(value, true, field) == 0)
+		return 0;
+	return err_set(e, ERR_INVALID, "invalid duration (expected e.g. 0, 500ms, 5s, 2m): %s",
 		       value);
 }
 

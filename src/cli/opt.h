@@ -78,10 +78,11 @@ const struct opt *command_option(const struct command *c, size_t i);
 bool next_word(const char **list, const char **ret_word, size_t *ret_len);
 
 /* Value parsers. */
-opt_parse_fn opt_string;    /* char *, owned; the last one wins */
-opt_parse_fn opt_strings;   /* struct strv */
-opt_parse_fn opt_memory;    /* uint64_t bytes: "512", "512M", "1.5G"; a bare number is MiB */
-opt_parse_fn opt_duration;  /* uint64_t ms: "30", "30s", "5m", "1h" */
-opt_parse_fn opt_cpus;      /* unsigned */
-opt_parse_fn opt_label;     /* struct strv: K=V or K, a label to be given, checked */
-opt_parse_fn opt_condition; /* struct strv: K=V or K, a condition on labels, checked */
+opt_parse_fn opt_string;      /* char *, owned; the last one wins */
+opt_parse_fn opt_strings;     /* struct strv */
+opt_parse_fn opt_memory;      /* uint64_t bytes: "512", "512M", "1.5G"; a bare number is MiB */
+opt_parse_fn opt_duration;    /* uint64_t ms: "30", "30s", "5m", "1h" */
+opt_parse_fn opt_duration_ms; /* the same and "500ms" */
+opt_parse_fn opt_cpus;        /* unsigned */
+opt_parse_fn opt_label;       /* struct strv: K=V or K, a label to be given, checked */
+opt_parse_fn opt_condition;   /* struct strv: K=V or K, a condition on labels, checked */

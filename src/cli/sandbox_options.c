@@ -16,6 +16,10 @@
 #define DEFAULT_MEMORY (512 * MIB)
 #define DEFAULT_CPUS   1
 
+/* How long a sandbox has to end that is replaced, and at most. */
+#define REPLACE_GRACE     (10 * UINT64_C(1000))
+#define REPLACE_GRACE_MAX (86400 * UINT64_C(1000))
+
 /* --- options ------------------------------------------------------------------------------- */
 
 #define FIELD(name) offsetof(struct sandbox_options, name)
@@ -23,6 +27,11 @@
 const struct opt sandbox_opts[] = {
 	{"name", 'n', "NAME", opt_string, FIELD(name),
 	 "Name the sandbox; a named one is kept when it stops"},
+	{"replace", 0, NULL, NULL, FIELD(replace),
+	 "Stop and remove an existing sandbox of that name first"},
+	{"replace-with-grace", 0, "DURATION", opt_replace_grace, FIELD(replace_grace),
+	 "The same; its programs are killed after this time, e.g. 0, 500ms, 2m [default: 10s]"},
+	{"replace-with-timeout", 0, "DURATION", opt_replace_grace, FIELD(replace_grace), NULL},
 	{"memory", 'm', "SIZE", opt_memory, FIELD(memory),
 	 "Memory, e.g. 512M or 2G [default: 512M]"},
 	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), "Number of virtual CPUs [default: 1]"},
@@ -142,6 +151,24 @@ int opt_tmpfs(const char *value, void *field, struct err *e)
 	return opt_strings(value, field, e);
 }
 
+int opt_replace_grace(const char *value, void *field, struct err *e)
+{
+	struct replace_grace *grace = field;
+
+	if (opt_duration_ms(value, &grace->ms, e) < 0)
+		return -1;
+	if (grace->ms > REPLACE_GRACE_MAX)
+		return err_set(e, ERR_INVALID, "it can be at most a day");
+	grace->given = true;
+	return 0;
+}
+
+bool sandbox_replaces(const struct sandbox_options *o, uint64_t *ret_grace_ms)
+{
+	*ret_grace_ms = o->replace_grace.given ? o->replace_grace.ms : REPLACE_GRACE;
+	return o->replace || o->replace_grace.given;
+}
+
 bool image_is_path(const char *image)
 {
 	return image[0] == '/' || str_starts_with(image, "./") || str_starts_with(image, "../") ||
@@ -209,7 +236,12 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 {
 	struct image_fetch fetch;
 	enum machine_kind machine;
+	uint64_t grace;
 
+	if (sandbox_replaces(o, &grace) && !o->name)
+		return err_set(e, ERR_USAGE,
+			       "the following required arguments were not provided: --name <NAME> "
+			       "(to say what to replace)");
 	if (o->name && sandbox_name_check(o->name, e) < 0)
 		return -1;
 	if (check_image(image, e) < 0)

@@ -26,6 +26,11 @@ struct sandbox_options {
 	char *machine;
 	char *kernel;
 	char *log_level;
+	bool replace;
+	struct replace_grace {
+		bool given; /* implies `replace` */
+		uint64_t ms;
+	} replace_grace;
 	bool insecure;
 	char *ca_certs;
 	bool quiet;
@@ -43,11 +48,19 @@ extern const struct opt later_opts[];
  */
 int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e);
 
+/*
+ * Whether an existing sandbox of the name is to be replaced, and then how long it has to end. The
+ * options are checked ones.
+ */
+bool sandbox_replaces(const struct sandbox_options *o, uint64_t *ret_grace_ms);
+
 /* Whether the image argument names a directory: it starts with /, ./ or ../, or is . or .. */
 bool image_is_path(const char *image);
 
 /* Environment variable options: K=V as it is, K copies the caller's variable. */
 opt_parse_fn opt_env;
+/* struct replace_grace: a duration, also in milliseconds. */
+opt_parse_fn opt_replace_grace;
 /* PATH or PATH:SIZE, kept as text. */
 opt_parse_fn opt_tmpfs;
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/image_tool.h"
 #include "cli/machine.h"
+#include "cli/turn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +40,11 @@ void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *c
 		add_strings(json_object_get(row->config, "cmd"), ret);
 	for (size_t i = 0; i < command->n; i++)
 		strv_add(ret, command->v[i]);
+}
+
+int sandbox_no_command(struct err *e)
+{
+	return err_set(e, ERR_INVALID, "the image has no command: give one after '--'");
 }
 
 char *sandbox_command_text(const struct sandbox_row *row)
@@ -100,41 +106,97 @@ static int make_root_from_dir(struct cli *cli, const char *dir, const struct san
 	return image_from_dir(cli, dir, out, e);
 }
 
-int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char *image,
-		   bool ephemeral, struct sandbox_row *ret, int *ret_lock, struct err *e)
+/* Ends and deletes the sandbox whose place the new one takes. 0 or -1. */
+static int remove_old(struct cli *cli, const struct sandbox_row *old, uint64_t grace_ms,
+		      struct err *e)
 {
-	json_t *record = NULL, *config;
-	_cleanup_close_ int cache_lock = -1;
-	bool from_dir = image_is_path(image);
-	int r;
+	/* Nothing of it is kept, so its programs can have the time that it takes to write to disks.
+	 */
+	const struct stop_grace grace = {.ms = grace_ms, .programs_ms = grace_ms};
+	_cleanup_close_ int lock = -1;
 
-	/* Found out before the image is pulled, though only the insertion decides. */
-	if (o->name && sandboxes_get(&cli->db, &cli->home, o->name, ret, e) == 0) {
-		sandbox_row_release(ret);
-		return err_set(e, ERR_EXISTS, "sandbox already exists: %s", o->name);
+	if (old->status == SANDBOX_RUNNING && stop_running(cli, old, &grace, e) < 0)
+		return -1;
+	lock = sandboxes_lock_wait(&cli->home, old, e);
+	return lock < 0 ? -1 : sandboxes_delete(&cli->db, &cli->home, old, e);
+}
+
+/* Makes what a sandbox is made of; until all is there it would go with this process. 0 or -1. */
+static int make_from_dir(struct cli *cli, const struct sandbox_options *o, const char *dir,
+			 bool ephemeral, json_t *config, struct sandbox_row *ret, int *ret_lock,
+			 struct err *e)
+{
+	if (sandboxes_create(&cli->db, &cli->home, o->name, dir, true, config, &o->labels, ret,
+			     ret_lock, e) < 0)
+		return -1;
+	if (make_root_from_dir(cli, dir, ret, e) == 0 &&
+	    (ephemeral || sandboxes_keep(&cli->db, ret, e) == 0))
+		return 0;
+	sandbox_discard(cli, ret, ret_lock);
+	sandbox_row_release(ret);
+	return -1;
+}
+
+/* The configuration of a new sandbox, owned, for which the image is brought in. Or NULL. */
+static json_t *make_config(struct cli *cli, const struct sandbox_options *o, const char *image,
+			   struct err *e)
+{
+	json_t *record = NULL, *config = NULL;
+
+	if (!image_is_path(image) && get_image(cli, o, image, &record, e) < 0)
+		return NULL;
+	if (image_is_path(image) || image_check_runnable(image, record, e) == 0) {
+		config = sandbox_config_build(o, record);
+		if (!config)
+			err_set(e, ERR_INVALID, "options must be valid UTF-8");
 	}
-	/* Until the row names it, nothing else keeps the image's content from being collected. */
-	cache_lock = lock_cache(cli, false, o->quiet, e);
-	if (cache_lock < 0)
-		return -1;
-	if (!from_dir && get_image(cli, o, image, &record, e) < 0)
-		return -1;
-	if (!from_dir && image_check_runnable(image, record, e) < 0) {
-		json_decref(record);
-		return -1;
-	}
-	config = sandbox_config_build(o, record);
 	json_decref(record);
-	if (!config)
-		return err_set(e, ERR_INVALID, "options must be valid UTF-8");
-	r = sandboxes_create(&cli->db, &cli->home, o->name, image, ephemeral, config, &o->labels,
-			     ret, ret_lock, e);
-	json_decref(config);
-	if (r == 0 && from_dir && make_root_from_dir(cli, image, ret, e) < 0) {
-		sandbox_discard(cli, ret, ret_lock);
-		sandbox_row_release(ret);
-		r = -1;
+	return config;
+}
+
+/* 0, or -1 when there is nothing to run. */
+static int check_command(json_t *config, const struct strv *command, struct err *e)
+{
+	const struct sandbox_row row = {.config = config};
+	struct strv argv = {0};
+	size_t n;
+
+	sandbox_resolve_command(&row, command, &argv);
+	n = argv.n;
+	strv_release(&argv);
+	return n ? 0 : sandbox_no_command(e);
+}
+
+int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char *image,
+		   bool ephemeral, const struct strv *command, struct sandbox_row *ret,
+		   int *ret_lock, struct err *e)
+{
+	struct sandbox_row old = {0};
+	_cleanup_close_ int cache_lock = -1;
+	json_t *config = NULL;
+	uint64_t grace_ms;
+	bool replaces = sandbox_replaces(o, &grace_ms), exists;
+	int r = -1;
+
+	/* Found out before the image is pulled. */
+	exists = o->name && sandboxes_get(&cli->db, &cli->home, o->name, &old, e) == 0;
+	if (exists && !replaces)
+		err_set(e, ERR_EXISTS, "sandbox already exists: %s", o->name);
+	else /* Until the row names it, nothing else keeps the image's content from being collected.
+	      */
+		cache_lock = lock_cache(cli, false, o->quiet, e);
+	if (cache_lock >= 0)
+		config = make_config(cli, o, image, e);
+	if (config && (!command || check_command(config, command, e) == 0) &&
+	    (!exists || remove_old(cli, &old, grace_ms, e) == 0)) {
+		if (image_is_path(image))
+			r = make_from_dir(cli, o, image, ephemeral, config, ret, ret_lock, e);
+		else
+			r = sandboxes_create(&cli->db, &cli->home, o->name, image, ephemeral,
+					     config, &o->labels, ret, ret_lock, e);
 	}
+	json_decref(config);
+	sandbox_row_release(&old);
 	return r;
 }
 

@@ -13,11 +13,14 @@
 #include "sandbox/launch.h"
 
 /*
- * Finds the image, pulling it if the options say so, and creates the sandbox. `ret_lock` is its
- * run lock.
+ * Finds the image, pulling it if the options say so, and creates the sandbox. It ends and removes
+ * one of that name if the options say so, when all is there for the new one. `ret_lock` is its run
+ * lock. The caller holds the lock of the name if it has one. `command`, unless it is NULL, is what
+ * the user wants to be run; it is an error then if the image adds no command to none.
  */
 int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char *image,
-		   bool ephemeral, struct sandbox_row *ret, int *ret_lock, struct err *e);
+		   bool ephemeral, const struct strv *command, struct sandbox_row *ret,
+		   int *ret_lock, struct err *e);
 
 /*
  * Starts a sandbox whose lock is held. `workload` may be NULL. On success the row is recorded as
@@ -36,6 +39,8 @@ void sandbox_discard(struct cli *cli, const struct sandbox_row *row, int *lock_f
  */
 void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *command,
 			     struct strv *ret);
+/* Sets the error that there is no command; -1. */
+int sandbox_no_command(struct err *e);
 /* The same without a command, as one text for people; owned, "" when there is none. */
 char *sandbox_command_text(const struct sandbox_row *row);
 /* The shell for sessions without a command. */

@@ -11,7 +11,7 @@
 
 #include <jansson.h>
 
-#define YAML_SIZE_MAX (1 * MIB)
+#define YAML_SIZE_MAX  (1 * MIB)
 #define YAML_DEPTH_MAX 16
 
 /* The value of a text, owned; NULL with an error that tells the line. */

@@ -39,8 +39,10 @@
 #include <sys/wait.h>
 
 #define READY_TIMEOUT_NS   (180 * NSEC_PER_SEC)
-#define OWNER_GONE_GRACE   2000 /* ms for a named sandbox to write its files */
-#define SHUTDOWN_GRACE_MAX 2000 /* ms for the guest's programs between TERM and KILL */
+#define OWNER_GONE_GRACE   2000           /* ms for a named sandbox to write its files */
+#define SHUTDOWN_GRACE_MAX UINT64_C(2000) /* ms for programs between TERM and KILL */
+
+#define STOPPED_TOO_SOON "it was stopped before it was up"
 
 static const char *const cause_texts[END_CAUSE_COUNT] = {
 	[END_NONE] = "unknown",
@@ -124,6 +126,8 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 	bool asked = m->state == MONITOR_STOPPING;
 
 	set_cause(m, cause);
+	if (m->state == MONITOR_LAUNCHING)
+		return; /* start() will see it */
 	/* Nothing of an ephemeral sandbox is kept, so there is nothing to write out first. */
 	if (grace_ms == 0 || m->spec.ephemeral || m->state != MONITOR_READY) {
 		if (!asked || grace_ms == 0)
@@ -135,7 +139,8 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 	}
 	m->state = MONITOR_STOPPING;
 	timer_set(m->loop, &m->deadline, deadline);
-	session_send_shutdown(m, MIN(grace_ms, (uint64_t)SHUTDOWN_GRACE_MAX));
+	session_send_shutdown(m,
+			      MIN(grace_ms, m->programs_ms ? m->programs_ms : SHUTDOWN_GRACE_MAX));
 }
 
 /* How a run that was not ended by us came to its end, from the machine's last words. */
@@ -231,6 +236,12 @@ void monitor_ended(struct monitor *m, int status)
 		err_set(&e, ERR_BOOT, "%s", m->end_text[0] ? m->end_text : "did not start");
 		monitor_note(m, "boot failed: %s", e.msg);
 		answer_launcher(m, FRAME_RESULT, message_error(&e));
+	} else if (m->cause == END_REQUESTED) {
+		struct err e;
+
+		/* Who still waits for it to come up must know that nothing went wrong. */
+		err_set(&e, ERR_STATE, STOPPED_TOO_SOON);
+		answer_launcher(m, FRAME_RESULT, message_error(&e));
 	}
 	monitor_note(m, "--- sandbox stopped ---");
 	if (!m->spec.ephemeral)
@@ -271,7 +282,11 @@ static int open_directories(struct monitor *m, struct err *e)
 static int start(struct monitor *m, struct err *e)
 {
 	m->times.spec = clock_mono_ns();
-	if (open_directories(m, e) < 0 || vmm_start(m, e) < 0)
+	if (open_directories(m, e) < 0)
+		return -1;
+	if (m->cause == END_REQUESTED)
+		return err_set(e, ERR_STATE, STOPPED_TOO_SOON);
+	if (vmm_start(m, e) < 0)
 		return -1;
 	m->state = MONITOR_BOOTING;
 	m->deadline.fn = on_deadline;

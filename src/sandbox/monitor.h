@@ -10,6 +10,7 @@ struct monitor;
 
 /* How long a guest that is asked to shut down has for it, when nobody says otherwise. */
 #define STOP_DEFAULT_MS 10000
+#define STOP_MAX_MS     86400000
 
 enum monitor_state {
 	MONITOR_LAUNCHING, /* waiting for the spec */
@@ -120,6 +121,7 @@ struct monitor {
 	struct session *sessions;
 	uint64_t next_session;
 	struct timer deadline; /* of booting, then of stopping */
+	uint64_t programs_ms;  /* that programs have between TERM and KILL; 0: SHUTDOWN_GRACE_MAX */
 };
 
 /* --- monitor.c --- */

@@ -16,15 +16,17 @@ static json_t *status_answer(const struct monitor *m)
 
 static void handle_stop(struct session *s, json_t *j)
 {
-	json_int_t timeout = STOP_DEFAULT_MS;
+	json_int_t timeout = STOP_DEFAULT_MS, programs = 0;
 	int force = 0;
 
-	if (json_unpack(j, "{s?I, s?b}", "timeout_ms", &timeout, "force", &force) < 0 ||
-	    timeout < 0 || timeout > 86400000) {
+	if (json_unpack(j, "{s?I, s?I, s?b}", "timeout_ms", &timeout, "programs_ms", &programs,
+			"force", &force) < 0 ||
+	    timeout < 0 || timeout > STOP_MAX_MS || programs < 0 || programs > STOP_MAX_MS) {
 		session_answer_error(s, ERR_INVALID, "malformed stop request");
 		return;
 	}
 	session_wait_for_end(s);
+	s->m->programs_ms = (uint64_t)programs;
 	monitor_stop(s->m, END_REQUESTED, force ? 0 : (uint64_t)timeout);
 }
 

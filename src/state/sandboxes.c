@@ -302,17 +302,46 @@ int sandboxes_set_status(struct db *db, const struct sandbox_row *row, enum sand
 		"ssii", sandbox_status_name(status), reason, (int64_t)clock_real_ns(), row->id);
 }
 
+int sandboxes_keep(struct db *db, struct sandbox_row *row, struct err *e)
+{
+	if (db_run(db, e, "UPDATE sandboxes SET ephemeral = 0, status = ? WHERE id = ?", "si",
+		   sandbox_status_name(SANDBOX_CREATED), row->id) < 0)
+		return -1;
+	row->ephemeral = false;
+	row->status = SANDBOX_CREATED;
+	return 0;
+}
+
+/* So that sandboxes_sweep knows that the disk is not to be kept. A full disk may refuse it. */
+static void mark_removed(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" SANDBOX_REMOVED_MARK, dir);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
 int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_row *row,
 		     struct err *e)
 {
 	_cleanup_free_ char *dir = sandbox_dir(h, row->name);
 	_cleanup_free_ char *run = sandbox_run_dir(h, row->id);
-	int r = remove_tree(AT_FDCWD, dir);
+	int r = 0;
 
+	/*
+	 * As long as a row names it, nothing may be missing. Of an ephemeral one nothing matters,
+	 * and without the lock of its name the directory might soon be another's.
+	 */
+	if (row->ephemeral)
+		r = remove_tree(AT_FDCWD, dir);
+	else
+		mark_removed(dir);
 	if (r < 0)
 		return err_sys(e, -r, "cannot remove '%s'", dir);
 	if (db_run(db, e, "DELETE FROM sandboxes WHERE id = ?", "i", row->id) < 0)
 		return -1;
+	if (!row->ephemeral)
+		r = remove_tree(AT_FDCWD, dir);
+	if (r < 0)
+		return err_sys(e, -r, "cannot remove '%s'", dir);
 	/* Last, since it holds the lock: until here nobody else takes the row for abandoned. */
 	r = remove_tree(AT_FDCWD, run);
 	if (r == -ENOTEMPTY) /* another command made the lock anew: its turn to find no row */
@@ -351,14 +380,60 @@ static void read_end(const struct home *h, const struct sandbox_row *row,
 }
 
 /*
+ * Reads again what may have changed until the lock was there. 1, 0 when there is no such row, or
+ * -1.
+ */
+static int reread(struct db *db, struct sandbox_row *row, struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = db_prepare(
+		db, e, "SELECT status, reason, ephemeral, updated_at FROM sandboxes WHERE id = ?",
+		"i", row->id);
+	int r = st ? db_step(db, st, e) : -1;
+
+	if (r <= 0)
+		return r;
+	row->status = status_from_name((const char *)sqlite3_column_text(st, 0));
+	free(row->reason);
+	row->reason = db_column_string(st, 1);
+	row->ephemeral = sqlite3_column_int(st, 2) != 0;
+	row->updated_at = (uint64_t)sqlite3_column_int64(st, 3);
+	return 1;
+}
+
+/* Notes the end of a sandbox whose lock nobody had; results as for repair_row. */
+static int repair_locked(struct db *db, const struct home *h, struct sandbox_row *row,
+			 struct err *e)
+{
+	_cleanup_free_ char *reason = NULL;
+	enum sandbox_status status;
+	int r = reread(db, row, e);
+
+	if (r == 0) {
+		/* Deleted by another, so what was made to lock it is nobody's. */
+		_cleanup_free_ char *run = sandbox_run_dir(h, row->id);
+
+		remove_tree(AT_FDCWD, run);
+	}
+	if (r <= 0 || row->status != SANDBOX_RUNNING)
+		return r;
+	if (row->ephemeral)
+		return sandboxes_delete(db, h, row, e);
+	read_end(h, row, &status, &reason);
+	if (sandboxes_set_status(db, row, status, reason, e) < 0)
+		return -1;
+	row->status = status;
+	free(row->reason);
+	row->reason = steal_ptr(&reason);
+	return 1;
+}
+
+/*
  * Brings a row that says running into line with the lock. Returns 1 when the row is to be shown
  * (perhaps changed), 0 when the sandbox is gone, -1 on an error.
  */
 static int repair_row(struct db *db, const struct home *h, struct sandbox_row *row, struct err *e)
 {
 	_cleanup_close_ int lock = -1;
-	_cleanup_free_ char *reason = NULL;
-	enum sandbox_status status;
 
 	if (row->status != SANDBOX_RUNNING)
 		return 1;
@@ -369,15 +444,7 @@ static int repair_row(struct db *db, const struct home *h, struct sandbox_row *r
 		lock = lock_run_dir(h, row->id, true, false);
 	if (lock < 0)
 		return lock == -EWOULDBLOCK ? 1 : err_sys(e, -lock, "cannot lock '%s'", row->name);
-	if (row->ephemeral)
-		return sandboxes_delete(db, h, row, e);
-	read_end(h, row, &status, &reason);
-	if (sandboxes_set_status(db, row, status, reason, e) < 0)
-		return -1;
-	row->status = status;
-	free(row->reason);
-	row->reason = steal_ptr(&reason);
-	return 1;
+	return repair_locked(db, h, row, e);
 }
 
 int sandboxes_get(struct db *db, const struct home *h, const char *name, struct sandbox_row *ret,

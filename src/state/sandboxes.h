@@ -42,6 +42,9 @@ const char *sandbox_status_name(enum sandbox_status s);
 /* Checks a name given by the user: 1 to 128 bytes of the allowed set. 0 or -1. */
 int sandbox_name_check(const char *name, struct err *e);
 
+/* A file in a sandbox's directory that says that the row is about to be deleted, or is. */
+#define SANDBOX_REMOVED_MARK "removed"
+
 /* Owned paths of a sandbox's directories. */
 char *sandbox_dir(const struct home *h, const char *name);
 char *sandbox_run_dir(const struct home *h, int64_t id);
@@ -93,14 +96,21 @@ json_t *sandbox_read_end(const struct home *h, const struct sandbox_row *row);
 void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_row *rows, size_t n);
 
 /*
+ * A sandbox that is made step by step is created as an ephemeral one, which goes when its maker
+ * dies; this makes it one to be kept, in state created. The caller holds the run lock.
+ */
+int sandboxes_keep(struct db *db, struct sandbox_row *row, struct err *e);
+
+/*
  * Takes the run lock of a sandbox that does not run, making its run directory anew. Returns the
- * locked descriptor, or -1 with ERR_BUSY when it runs or another command works on it.
+ * locked descriptor, or -1 with ERR_BUSY when it runs or somebody is about to note its end.
  */
 int sandboxes_lock(const struct home *h, const struct sandbox_row *row, struct err *e);
 
 /*
- * The same for one that is about to end: waits until it has, and takes the lock before anybody
- * else notes the end. -1 on an error.
+ * The same for one that is about to end, or that by its row does not run while the caller has the
+ * lock of its name: waits until it has ended, and everybody is done who wanted to note that.
+ * -1 on an error.
  */
 int sandboxes_lock_wait(const struct home *h, const struct sandbox_row *row, struct err *e);
 
@@ -111,6 +121,9 @@ int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row,
 int sandboxes_set_status(struct db *db, const struct sandbox_row *row, enum sandbox_status status,
 			 const char *reason, struct err *e);
 
-/* Deletes a sandbox that does not run, with all its files; the caller holds the run lock. */
+/*
+ * Deletes a sandbox that does not run, with all its files; the caller holds the run lock. One with
+ * a disk is wholly there until its row is gone; whatever is left then is never seen again.
+ */
 int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_row *row,
 		     struct err *e);

@@ -2,9 +2,11 @@
 /*
  * Directories without a row: what is left when a process dies between making a sandbox's
  * directories and committing its row, or between deleting the row and the last directory.
- * A directory with a writable disk is neither (the disk is made after the row and deleted before
- * it): it belongs to a database that was lost or moved away, and is not touched.
+ * A directory with a writable disk is neither (the disk is made after the row, and what is to be
+ * deleted after it is marked as such): it belongs to a database that was lost or moved away, and
+ * is not touched.
  */
+#include "state/name_lock.h"
 #include "state/sandboxes.h"
 
 #include "base/cleanup.h"
@@ -53,8 +55,9 @@ static bool is_locked(const struct home *h, const char *id)
 static bool has_disk(const struct home *h, const char *name)
 {
 	_cleanup_free_ char *path = home_path(h, "sandboxes/%s/upper.ext4", name);
+	_cleanup_free_ char *mark = home_path(h, "sandboxes/%s/" SANDBOX_REMOVED_MARK, name);
 
-	return access(path, F_OK) == 0;
+	return access(path, F_OK) == 0 && access(mark, F_OK) < 0;
 }
 
 static void remove_below(const struct home *h, const char *folder, const char *name)
@@ -76,6 +79,8 @@ void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_r
 		json_object_set_new(names, rows[i].name, json_true());
 		json_object_set_new(ids, id, json_true());
 	}
+	json_object_set_new(ids, "locks", json_true()); /* those of name_lock.h */
+	name_locks_sweep(h);
 	find_strays(h, "sandboxes", names, &dirs);
 	find_strays(h, "run", ids, &runs);
 	/* Under the write lock no sandbox is being made, so that what has no row never gets one. */

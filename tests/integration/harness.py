@@ -102,10 +102,10 @@ class Home:
         return self("images", "-q").text().split()
 
     def leftovers(self):
-        """Files of sandboxes, running or not."""
-        return [os.path.join(part, name) for part in ("sandboxes", "run")
+        """Files of sandboxes, running or not, and locks of names."""
+        return [os.path.join(part, name) for part in ("sandboxes", "run", "run/locks")
                 if os.path.isdir(os.path.join(self.path, part))
-                for name in os.listdir(os.path.join(self.path, part))]
+                for name in os.listdir(os.path.join(self.path, part)) if name != "locks"]
 
     def remove_all(self):
         names = list(self.sandboxes())

@@ -180,7 +180,8 @@ static void test_refused(void **state)
 		{"image: a\nentrypoint: a", "entrypoint: expected a list"},
 		{"image: a\ncmd: [[a]]", "cmd[0]: expected"},
 		{"image: a\nmounts: ['./a:/b']", "only mounts with 'tmpfs'"},
-		{"image: a\nmounts: [{tmpfs: {size: 5M, mode: 7}, target: /t}]", "unknown field 'mode'"},
+		{"image: a\nmounts: [{tmpfs: {size: 5M, mode: 7}, target: /t}]",
+		 "unknown field 'mode'"},
 		{"image: a\nmounts: [{tmpfs: , target: t}]", "mounts[0]: invalid value 't'"},
 		{"image: a\nnetwork: none", "network: this version of msb has no network"},
 		{"image: a\nports: ['80:80']", "no published ports"},
@@ -216,9 +217,9 @@ static void test_without_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		temp_test(test_fields),   temp_test(test_order),
+		temp_test(test_fields),    temp_test(test_order),
 		temp_test(test_variables), temp_test(test_image_beside_the_file),
-		temp_test(test_refused),  temp_test(test_without_files),
+		temp_test(test_refused),   temp_test(test_without_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,7 +332,28 @@ static void test_durations(void **state)
 		if (opt_duration(cases[i].text, &ms, &e) != cases[i].result)
 			fail_msg("'%s': %s", cases[i].text, e.msg);
 		assert_true(ms == (cases[i].result ? 4711 : cases[i].ms));
+		/* What takes milliseconds, too, takes these as well. */
+		ms = 4711;
+		if (strcmp(cases[i].text, "5ms") != 0)
+			assert_int_equal(opt_duration_ms(cases[i].text, &ms, &e), cases[i].result);
+		assert_true(ms == (cases[i].result ? 4711 : cases[i].ms));
 	}
+}
+
+static void test_small_durations(void **state)
+{
+	static const char *const bad[] = {"ms",   "-1ms", "1.5ms",       "5 ms",
+					  "5mss", "5us",  "4294967296ms"};
+	struct err e = {0};
+	uint64_t ms;
+
+	assert_int_equal(opt_duration_ms("500ms", &ms, &e), 0);
+	assert_true(ms == 500);
+	assert_int_equal(opt_duration_ms("0ms", &ms, &e), 0);
+	assert_true(ms == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		if (opt_duration_ms(bad[i], &ms, &e) != -1)
+			fail_msg("'%s' is taken", bad[i]);
 }
 
 static void test_cpus(void **state)
@@ -454,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_command_without_a_command),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_small_durations),
 		cmocka_unit_test(test_cpus),
 		cmocka_unit_test(test_command_find),
 		cmocka_unit_test(test_asked),

@@ -29,12 +29,14 @@ static void assert_refuses(const char *yaml, size_t len, const char *saying)
 static void test_values(void **state)
 {
 	assert_reads("a: b", "{\"a\": \"b\"}");
-	assert_reads("a: 3.10\nb: 0x10\nc: 08", "{\"a\": \"3.10\", \"b\": \"0x10\", \"c\": \"08\"}");
+	assert_reads("a: 3.10\nb: 0x10\nc: 08",
+		     "{\"a\": \"3.10\", \"b\": \"0x10\", \"c\": \"08\"}");
 	assert_reads("[true, false, null, ~, '', 'yes', \"no\"]",
 		     "[true, false, null, null, \"\", \"yes\", \"no\"]");
 	assert_reads("a:\n", "{\"a\": null}");
 	assert_reads("a: |\n  one\n  two\n", "{\"a\": \"one\\ntwo\\n\"}");
-	assert_reads("{\"a\": [1, {\"b\": \"\\u00e4\"}]}", "{\"a\": [\"1\", {\"b\": \"\xc3\xa4\"}]}");
+	assert_reads("{\"a\": [1, {\"b\": \"\\u00e4\"}]}",
+		     "{\"a\": [\"1\", {\"b\": \"\xc3\xa4\"}]}");
 	assert_reads("yes: x", "{\"yes\": \"x\"}"); /* a key is a name */
 	assert_reads("a: nothing of note", "{\"a\": \"nothing of note\"}");
 	assert_reads("# only\na: 1 # this\n", "{\"a\": \"1\"}");

@@ -512,6 +512,51 @@ static void test_delete(void **state)
 	create_and_forget(f, "box", false);
 }
 
+/* A process that dies in the middle of sandboxes_delete, before or after the row went. */
+static void test_half_deleted(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *lost = home_path(&f->home, "sandboxes/lost");
+	_cleanup_free_ char *lost_disk = xasprintf("%s/upper.ext4", lost);
+
+	assert_int_equal(mkdir(lost, 0700), 0);
+	put_file(lost_disk, "of a database that is gone");
+	for (int row_goes = 0; row_goes < 2; row_goes++) {
+		struct sandbox_row row = create(f, "box", false, NULL);
+		_cleanup_free_ char *dir = sandbox_dir(&f->home, "box");
+		_cleanup_free_ char *disk = xasprintf("%s/upper.ext4", dir);
+		_cleanup_free_ char *mark = xasprintf("%s/" SANDBOX_REMOVED_MARK, dir);
+
+		put_file(disk, "x");
+		put_file(mark, "");
+		if (row_goes)
+			assert_ok(db_run(&f->db, &f->e, "DELETE FROM sandboxes", ""), &f->e);
+		assert_int_equal(count(f), !row_goes);
+		assert_int_equal(path_exists(disk), !row_goes);
+		assert_true(path_exists(lost_disk));
+		if (!row_goes)
+			assert_ok(sandboxes_delete(&f->db, &f->home, &row, &f->e), &f->e);
+		sandbox_row_release(&row);
+	}
+}
+
+/* Whoever makes one step by step may die in between. */
+static void test_keep(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox_row row = create(f, "box", true, NULL);
+
+	sandbox_row_release(&row);
+	assert_int_equal(count(f), 0);
+	row = create(f, "box", true, NULL);
+	assert_ok(sandboxes_keep(&f->db, &row, &f->e), &f->e);
+	assert_false(row.ephemeral);
+	assert_int_equal(row.status, SANDBOX_CREATED);
+	sandbox_row_release(&row);
+	assert_int_equal(count(f), 1);
+	assert_status(f, "box", SANDBOX_CREATED, NULL);
+}
+
 static void test_wait_unlocked(void **state)
 {
 	struct fixture *f = *state;
@@ -593,6 +638,8 @@ int main(void)
 		home_test(test_list_sweeps_strays),
 		home_test(test_concurrent_repair),
 		home_test(test_delete),
+		home_test(test_half_deleted),
+		home_test(test_keep),
 		home_test(test_wait_unlocked),
 		home_test(test_lock_wait),
 		home_test(test_damaged_row),
