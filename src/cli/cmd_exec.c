@@ -71,6 +71,7 @@ static int run_started(struct cli *cli, const struct sandbox_row *row, const str
 {
 	_cleanup_close_ int lock = sandboxes_lock(&cli->home, row, e);
 	struct launch launch = {.fd = -1};
+	struct launch_outcome outcome;
 	struct sandbox_row now;
 	struct err boot;
 	int status;
@@ -83,7 +84,9 @@ static int run_started(struct cli *cli, const struct sandbox_row *row, const str
 		*e = boot;
 		err_wrap(e, "failed to start '%s'", row->name);
 	}
-	launch_end(&launch);
+	launch_end(&launch, &outcome);
+	if (status >= 0 && launch_check_outcome(&outcome, e) < 0)
+		status = -1;
 	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
 		sandbox_row_release(&now);
 	return status;

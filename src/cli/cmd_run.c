@@ -137,11 +137,11 @@ static int launch(struct run *r, struct err *e)
 }
 
 /* Ends what this invocation started and leaves the database as the sandbox now is. */
-static void finish(struct run *r)
+static void finish(struct run *r, struct launch_outcome *ret)
 {
 	struct sandbox_row now;
 
-	launch_end(&r->launch);
+	launch_end(&r->launch, ret);
 	/* Reading the row repairs it: an ephemeral sandbox is dropped, a named one noted down. */
 	if (sandboxes_get(&r->cli->db, &r->cli->home, r->row.name, &now, NULL) == 0)
 		sandbox_row_release(&now);
@@ -152,7 +152,7 @@ static int run_detached(struct run *r, struct err *e)
 {
 	if (launch_wait_ready(&r->launch, &r->stages.launch, e) < 0) {
 		err_wrap(e, "failed to start '%s'", r->row.name);
-		finish(r);
+		finish(r, NULL);
 		return -1;
 	}
 	launch_release(&r->launch);
@@ -162,6 +162,7 @@ static int run_detached(struct run *r, struct err *e)
 
 static int run_attached(struct run *r, struct err *e)
 {
+	struct launch_outcome outcome;
 	struct exec_result result;
 	struct err boot;
 	int fd = control_connect(&r->cli->home, &r->row, e);
@@ -178,7 +179,10 @@ static int run_attached(struct run *r, struct err *e)
 			*e = boot;
 			err_wrap(e, "failed to start '%s'", r->row.name);
 		}
-		finish(r);
+		finish(r, &outcome);
+		/* Its programs were ended with it, which says less. */
+		if (status >= 0 && launch_check_outcome(&outcome, e) < 0)
+			status = -1;
 	} else {
 		r->stages.gone = r->stages.ended;
 	}

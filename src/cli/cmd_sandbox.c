@@ -96,7 +96,7 @@ static int wait_detached(struct cli *cli, const struct sandbox_row *row, struct 
 		launch_release(l);
 		return 0;
 	}
-	launch_end(l);
+	launch_end(l, NULL);
 	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
 		sandbox_row_release(&now);
 	return err_wrap(e, "failed to start '%s'", row->name);

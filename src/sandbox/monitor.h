@@ -28,6 +28,8 @@ enum end_cause {
 	END_GUEST,      /* the guest rebooted or powered off by itself */
 	END_BOOT_FAILED,
 	END_CRASHED,
+	END_IDLE,         /* nothing used it for its idle time-out */
+	END_MAX_DURATION, /* it has run for as long as it may */
 	END_CAUSE_COUNT
 };
 
@@ -50,6 +52,7 @@ struct session {
 	bool is_exec;
 	bool is_workload;
 	bool tty;
+	bool is_use;   /* while it is open the sandbox is not idle */
 	int client_fd; /* -1: a request of the monitor's own */
 	int agent_fd;
 	struct ev client_ev, agent_ev;
@@ -86,6 +89,12 @@ struct vmm {
 	bool killed;    /* by us */
 };
 
+/* How long the sandbox may run; see monitor_limits.c. */
+struct limits {
+	struct timer lifetime;
+	struct timer idle;
+};
+
 struct monitor {
 	struct loop *loop;
 	struct launch_spec spec;
@@ -106,6 +115,7 @@ struct monitor {
 	struct vmm vmm;
 	struct session *sessions;
 	uint64_t next_session;
+	struct limits limits;
 	struct timer deadline; /* of booting, then of stopping */
 };
 
@@ -118,6 +128,9 @@ void monitor_ready(struct monitor *m);
 void monitor_ended(struct monitor *m, int status);
 /* Booting has gone wrong for the reason given. */
 void monitor_boot_failed(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
+/* The sandbox has come to a limit of its own: as monitor_stop, with the reason in words. */
+void monitor_stop_for(struct monitor *m, enum end_cause cause, const char *fmt, ...)
+	PRINTF_FORMAT(3, 4);
 /* Why the sandbox ended, in words. */
 const char *monitor_end_text(const struct monitor *m);
 /* A system line in exec.log. */
@@ -159,6 +172,12 @@ void sessions_finish(struct monitor *m);
 /* --- monitor_request.c --- */
 /* Acts on a session's first frame. May end the session. */
 void session_handle_request(struct session *s, const struct frame *f);
+
+/* --- monitor_limits.c --- */
+/* The sandbox is ready: its time runs from now on. */
+void limits_start(struct monitor *m);
+/* It was used, or something that used it is over: the idle time starts anew. */
+void limits_used(struct monitor *m);
 
 /* --- upper.c --- */
 /*

@@ -46,6 +46,7 @@ void session_handle_request(struct session *s, const struct frame *f)
 		session_answer_error(s, ERR_STATE, "the sandbox is stopping");
 	} else {
 		s->is_exec = strcmp(op, "exec") == 0;
+		s->is_use = strcmp(op, "ping") != 0;
 		s->tty = json_is_true(json_object_get(j, "tty"));
 		session_pass_on(s);
 	}

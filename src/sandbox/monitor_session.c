@@ -47,6 +47,8 @@ static void session_free(struct session *s)
 	while (*p != s)
 		p = &(*p)->next;
 	*p = s->next;
+	if (s->is_use)
+		limits_used(m);
 	timer_cancel(m->loop, &s->lost_timer);
 	loop_del(m->loop, &s->client_ev);
 	loop_del(m->loop, &s->agent_ev);
@@ -437,7 +439,7 @@ void session_start_workload(struct monitor *m)
 
 	if (!s)
 		return;
-	s->is_exec = s->is_workload = true;
+	s->is_exec = s->is_workload = s->is_use = true;
 	s->tty = m->spec.workload.tty;
 	connect_agent(s);
 }

@@ -81,8 +81,8 @@ int sandboxes_list(struct db *db, const struct home *h, const struct sandbox_que
 void sandbox_rows_free(struct sandbox_row *rows, size_t n);
 
 /*
- * What the monitor wrote about the last end, an object with "status", "reason", "ended_at" and, of
- * a workload, "exit_code". Owned; NULL if it wrote nothing, also while the sandbox runs.
+ * What the monitor wrote about the last end, an object with "status", "cause", "reason", "ended_at"
+ * and, of a workload, "exit_code". Owned; NULL if it wrote nothing, also while the sandbox runs.
  */
 json_t *sandbox_read_end(const struct home *h, const struct sandbox_row *row);
 

@@ -11,6 +11,7 @@
 
 static struct {
 	unsigned stops;
+	unsigned uses;
 	enum end_cause cause;
 	uint64_t grace_ms;
 	char notes[256];
@@ -35,6 +36,11 @@ void monitor_note(struct monitor *m, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(seen.notes, sizeof(seen.notes), fmt, ap);
 	va_end(ap);
+}
+
+void limits_used(struct monitor *m)
+{
+	seen.uses++;
 }
 
 struct fixture {
