@@ -198,6 +198,14 @@ static const struct command commands[] = {
 		.max_args = SIZE_MAX,
 	},
 	{
+		.name = "touch",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] [NAME]...",
+		.summary = "Start the idle time of running sandboxes anew",
+		COMMAND(touch),
+		.max_args = SIZE_MAX,
+	},
+	{
 		.name = "logs",
 		.group = "Sandboxes",
 		.usage = "[OPTIONS] <NAME>",

@@ -28,6 +28,16 @@ static void handle_stop(struct session *s, json_t *j)
 	monitor_stop(s->m, END_REQUESTED, force ? 0 : (uint64_t)timeout);
 }
 
+static void handle_touch(struct session *s)
+{
+	if (s->m->state == MONITOR_STOPPING) {
+		session_answer_error(s, ERR_STATE, "the sandbox is stopping");
+		return;
+	}
+	limits_used(s->m);
+	session_answer(s, message_ok());
+}
+
 void session_handle_request(struct session *s, const struct frame *f)
 {
 	struct err e = {0};
@@ -40,6 +50,8 @@ void session_handle_request(struct session *s, const struct frame *f)
 		session_answer(s, status_answer(s->m));
 	} else if (strcmp(op, "stop") == 0) {
 		handle_stop(s, j);
+	} else if (strcmp(op, "touch") == 0) {
+		handle_touch(s);
 	} else if (strcmp(op, "exec") != 0 && strcmp(op, "ping") != 0) {
 		session_answer_error(s, ERR_UNSUPPORTED, "unknown operation");
 	} else if (s->m->state == MONITOR_STOPPING) {

@@ -64,3 +64,18 @@ def test_other_causes(msb, name):
     msb("start", "-q", name).ok()
     msb("stop", "-q", "-t", "0", name).ok()
     assert last_end(msb, name)[0] == "ShutdownRequested"
+
+
+def test_touch(msb, name, box):
+    """What it does to the clock is tested without one (tests/unit/sandbox)."""
+    r = msb("touch", box)
+    assert r.ok() == b"" and "✓ Touched" in r.err.decode() and box in r.err.decode()
+    r = msb("ping", "--touch", box)
+    assert r.ok() == b"" and r.err.count("✓".encode()) == 2, r
+    assert b"Reachable" in r.err and b"Touched" in r.err
+
+    msb("run", "-q", "--name", name, "-m", "128M", "--label", "is=off", "busybox", "--", "true").ok()
+    msb("touch", "--label", "is=off").failed(1, f"sandbox is not running: {name}")
+    r = msb("touch", "-q", box, "absent")
+    assert r.rc == 1 and r.err == b"error: sandbox not found: absent\n"
+    msb("touch").failed(2, "--label")

@@ -288,6 +288,47 @@ static void test_status(void **state)
 	assert_int_equal(sessions(f), 0);
 }
 
+/* What starts the idle time anew: a touch, and the end of a program, but not of a ping. */
+static void test_use(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	json_t *j;
+	int fd, guest;
+
+	fd = request(f, "{\"op\":\"touch\"}");
+	run(f);
+	j = result(fd, &e);
+	assert_int_equal(message_check(j, &e), 0);
+	json_decref(j);
+	assert_int_equal(seen.uses, 1);
+
+	fd = request(f, "{\"op\":\"ping\"}");
+	run(f);
+	guest = agent(f);
+	close(fd);
+	run(f);
+	assert_int_equal(sessions(f), 0);
+	assert_int_equal(seen.uses, 1);
+	close(guest);
+
+	fd = request(f, "{\"op\":\"exec\",\"argv\":[\"a\"]}");
+	run(f);
+	guest = agent(f);
+	assert_true(f->m.sessions->is_use);
+	assert_int_equal(seen.uses, 1);
+	close(fd);
+	run(f);
+	assert_int_equal(seen.uses, 2);
+	close(guest);
+
+	f->m.state = MONITOR_STOPPING;
+	fd = request(f, "{\"op\":\"touch\"}");
+	run(f);
+	assert_error(fd, ERR_STATE);
+	assert_int_equal(seen.uses, 2);
+}
+
 static void test_bad_requests(void **state)
 {
 	static const struct {
@@ -630,6 +671,7 @@ int main(void)
 		session_test(test_tap_bounds_the_result),
 		session_test(test_status),
 		session_test(test_bad_requests),
+		session_test(test_use),
 		session_test(test_request_byte_by_byte),
 		session_test(test_client_leaves),
 		session_test(test_stop),
