@@ -108,7 +108,9 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	build_request(a, ops, &row, &q);
 	if (q.argv.n == 0)
 		err_set(e, ERR_USAGE, "no command given and there is no terminal for a shell");
-	else if (row.status == SANDBOX_RUNNING)
+	else if (sandbox_check_not_paused(&row, e) < 0)
+		status = -1;
+	else if (sandbox_is_up(&row))
 		status = run(cli, &row, &q, e);
 	else
 		status = run_started(cli, &row, &q, e);

@@ -39,7 +39,7 @@ static json_t *last_end(const struct cli *cli, const struct sandbox_row *row)
 {
 	json_t *written, *j;
 
-	if (row->status == SANDBOX_RUNNING || row->status == SANDBOX_CREATED)
+	if (sandbox_is_up(row) || row->status == SANDBOX_CREATED)
 		return NULL;
 	j = json_pack("{s:o}", "reason", json_text(row->reason));
 	written = sandbox_read_end(&cli->home, row);

@@ -89,8 +89,8 @@ static int prepare(struct run *r, const char *image, struct err *e)
 
 	if (o->name && sandboxes_get(&cli->db, &cli->home, o->name, &r->row, e) == 0) {
 		print_warning("sandbox '%s' already exists; creation flags ignored", o->name);
-		if (r->row.status == SANDBOX_RUNNING)
-			return 0;
+		if (sandbox_is_up(&r->row))
+			return sandbox_check_not_paused(&r->row, e);
 		r->lock = sandboxes_lock(&cli->home, &r->row, e);
 		return r->lock < 0 ? -1 : 0;
 	}
@@ -212,7 +212,7 @@ int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
 		goto out;
 	}
 	r.stages.prepared = clock_mono_ns();
-	if (r.row.status == SANDBOX_RUNNING && r.lock < 0) {
+	if (sandbox_is_up(&r.row) && r.lock < 0) {
 		if (a->detach)
 			print_warning("sandbox '%s' is running; the command is ignored",
 				      r.row.name);

@@ -99,7 +99,9 @@ static int start_one(struct cli *cli, const struct sandbox_row *row, void *args,
 	uint64_t started = clock_mono_ns();
 	_cleanup_close_ int lock = -1;
 
-	if (row->status == SANDBOX_RUNNING)
+	if (sandbox_check_not_paused(row, e) < 0)
+		return -1;
+	if (sandbox_is_up(row))
 		return err_set(e, ERR_STATE,
 			       "sandbox still running: cannot start sandbox '%s': already running",
 			       row->name);
@@ -184,7 +186,7 @@ static int stop_one(struct cli *cli, const struct sandbox_row *row, void *args, 
 	const struct stop_args *a = args;
 	uint64_t started = clock_mono_ns();
 
-	if (row->status == SANDBOX_RUNNING && stop_running(cli, row, a->grace_ms, e) < 0)
+	if (sandbox_is_up(row) && stop_running(cli, row, a->grace_ms, e) < 0)
 		return -1;
 	print_success(a->quiet, "Stopped", row->name, clock_mono_ns() - started);
 	return 0;
@@ -221,7 +223,7 @@ static int stop_and_lock(struct cli *cli, const struct sandbox_row *row, uint64_
 	struct sandbox_row now;
 	int lock;
 
-	if (row->status != SANDBOX_RUNNING)
+	if (!sandbox_is_up(row))
 		return sandboxes_lock(&cli->home, row, e);
 	if (request_stop(cli, row, grace_ms, e) < 0)
 		return -1;
@@ -282,7 +284,7 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 	const struct rm_args *a = args;
 	_cleanup_close_ int lock = -1;
 
-	if (row->status == SANDBOX_RUNNING) {
+	if (sandbox_is_up(row)) {
 		if (!a->force) {
 			err_set(e, ERR_BUSY, "sandbox still running: %s", row->name);
 			return err_hint(e, "stop it first, or use --force");

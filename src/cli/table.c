@@ -198,6 +198,22 @@ static const struct command commands[] = {
 		.max_args = SIZE_MAX,
 	},
 	{
+		.name = "pause",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] [NAME]...",
+		.summary = "Let running sandboxes stand still",
+		COMMAND(pause),
+		.max_args = SIZE_MAX,
+	},
+	{
+		.name = "resume",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] [NAME]...",
+		.summary = "Let paused sandboxes go on",
+		COMMAND(resume),
+		.max_args = SIZE_MAX,
+	},
+	{
 		.name = "touch",
 		.group = "Sandboxes",
 		.usage = "[OPTIONS] [NAME]...",

@@ -150,6 +150,7 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 	}
 	m->state = MONITOR_STOPPING;
 	timer_set(m->loop, &m->deadline, deadline);
+	pause_step(m); /* a guest that stands still cannot shut down */
 	session_send_shutdown(m, MIN(grace_ms, (uint64_t)SHUTDOWN_GRACE_MAX));
 }
 
@@ -260,6 +261,7 @@ static void remove_files(struct monitor *m)
 {
 	unlinkat(m->run_dir, "control.sock", 0);
 	unlinkat(m->run_dir, "vsock.sock", 0);
+	unlinkat(m->run_dir, "paused", 0);
 	if (m->spec.ephemeral) {
 		remove_tree(AT_FDCWD, m->spec.sandbox_dir);
 		remove_tree(AT_FDCWD, m->spec.run_dir);
@@ -298,6 +300,7 @@ void monitor_ready(struct monitor *m)
 	answer_launcher(m, FRAME_EVENT, stage_report(m));
 	limits_start(m);
 	sessions_agent_ready(m);
+	pause_step(m);
 	if (m->spec.has_workload)
 		session_start_workload(m);
 }
@@ -453,6 +456,7 @@ int main(int argc, char **argv)
 		.run_dir = -1,
 		.boot = {.offers_fd = -1, .fd = -1},
 		.vmm = {.pidfd = -1, .events_fd = -1, .console_fd = -1},
+		.pause.fd = -1,
 		.times.start = clock_mono_ns(),
 		.exec_log.fd = -1,
 		.kernel_log.fd = -1,
@@ -479,6 +483,7 @@ int main(int argc, char **argv)
 	status = run(&m);
 	vmm_release(&m);
 	boot_release(&m);
+	pause_release(&m);
 	logfile_close(&m.exec_log);
 	logfile_close(&m.kernel_log);
 	launch_spec_release(&m.spec);

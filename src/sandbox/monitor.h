@@ -43,6 +43,8 @@ struct stage_times {
 	uint64_t agent_setup_ns;
 };
 
+enum pause_want { WANTS_NOTHING, WANTS_PAUSE, WANTS_RESUME };
+
 /* One client's operation, relayed to the agent; see monitor_session.c. */
 struct session {
 	struct session *next;
@@ -52,8 +54,9 @@ struct session {
 	bool is_exec;
 	bool is_workload;
 	bool tty;
-	bool is_use;   /* while it is open the sandbox is not idle */
-	int client_fd; /* -1: a request of the monitor's own */
+	enum pause_want wants; /* answered when it is so */
+	bool is_use;           /* while it is open the sandbox is not idle */
+	int client_fd;         /* -1: a request of the monitor's own */
 	int agent_fd;
 	struct ev client_ev, agent_ev;
 	struct buf to_agent, to_client;
@@ -89,6 +92,15 @@ struct vmm {
 	bool killed;    /* by us */
 };
 
+/* Whether the machine stands still, and the commands for that; see monitor_pause.c. */
+struct pause {
+	int fd; /* where msb-vmm takes commands; -1: it has stopped to do so */
+	struct ev ev;
+	bool paused;
+	enum pause_want commanded; /* while the answer is awaited */
+	struct timer patience;
+};
+
 /* How long the sandbox may run; see monitor_limits.c. */
 struct limits {
 	struct timer lifetime;
@@ -116,6 +128,7 @@ struct monitor {
 	struct session *sessions;
 	uint64_t next_session;
 	struct limits limits;
+	struct pause pause;
 	struct timer deadline; /* of booting, then of stopping */
 };
 
@@ -142,6 +155,16 @@ int vmm_start(struct monitor *m, struct err *e);
 void vmm_kill(struct monitor *m);
 void vmm_release(struct monitor *m);
 
+/* --- monitor_pause.c --- */
+/* Makes the socket for commands; returns msb-vmm's end of it, owned by the caller, or -1. */
+int pause_open(struct monitor *m, struct err *e);
+/*
+ * Does what is to be done next for the sessions that want a pause or its end, and for a sandbox
+ * that is being stopped, whose guest must run. May end sessions.
+ */
+void pause_step(struct monitor *m);
+void pause_release(struct monitor *m);
+
 /* --- monitor_boot.c --- */
 /*
  * Waits for the agent's call on a new socket; returns msb-vmm's end of it, owned by the caller, or
@@ -164,6 +187,8 @@ void session_answer(struct session *s, json_t *result);
 void session_answer_error(struct session *s, enum err_code code, const char *msg);
 /* The request is the agent's, which gets it as it came, as soon as it is there. */
 void session_pass_on(struct session *s);
+/* The client has said all; somebody else gives the answer. */
+void session_hold(struct session *s);
 /* The answer is given when the sandbox is down. */
 void session_wait_for_end(struct session *s);
 /* Answers all that are open with an error, or with ok those that wait for the end. */
@@ -178,6 +203,8 @@ void session_handle_request(struct session *s, const struct frame *f);
 void limits_start(struct monitor *m);
 /* It was used, or something that used it is over: the idle time starts anew. */
 void limits_used(struct monitor *m);
+/* It is paused: until it is used again, for which its end counts, it is not idle. */
+void limits_paused(struct monitor *m);
 
 /* --- upper.c --- */
 /*

@@ -4,7 +4,8 @@
  *
  * It is used while a session with a program or with files is open, and at the moment of a touch.
  * No session has to start or stop a clock for that: the idle time starts anew whenever one ends,
- * and when it is over while others are open, those will start it again at their own ends.
+ * and when it is over while others are open, those will start it again at their own ends. While the
+ * sandbox is paused nobody can use it, so that is no idle time; the maximum duration goes on.
  */
 #include "sandbox/monitor.h"
 
@@ -41,9 +42,14 @@ static void on_idle(struct timer *t)
 void limits_used(struct monitor *m)
 {
 	m->limits.idle.fn = on_idle;
-	if (m->spec.idle_timeout_s && m->state == MONITOR_READY)
+	if (m->spec.idle_timeout_s && m->state == MONITOR_READY && !m->pause.paused)
 		timer_set(m->loop, &m->limits.idle,
 			  clock_mono_ns() + m->spec.idle_timeout_s * NSEC_PER_SEC);
+}
+
+void limits_paused(struct monitor *m)
+{
+	timer_cancel(m->loop, &m->limits.idle);
 }
 
 void limits_start(struct monitor *m)

@@ -9,6 +9,7 @@
  *      |       (agent not    (CONNECT sent,   |
  *      |        ready yet)    OK awaited)     +--> the agent is done: flush, close
  *      +--> STOP_WAIT (answered when the machine has ended)
+ *      +--> HELD (answered by who works on it: monitor_pause.c)
  *
  * A program's connection that ends without a result means that the machine is going down, and how
  * is known a moment later: such a session waits (LOST) to be answered with the reason.
@@ -30,6 +31,7 @@ enum session_state {
 	SESSION_CONNECTING,
 	SESSION_RELAY,
 	SESSION_LOST,
+	SESSION_HELD,
 	SESSION_STOP_WAIT
 };
 
@@ -80,7 +82,7 @@ static void update_events(struct session *s)
 {
 	uint32_t client = 0, agent = 0;
 
-	if (s->state != SESSION_STOP_WAIT && s->state != SESSION_LOST &&
+	if (s->state != SESSION_STOP_WAIT && s->state != SESSION_HELD && s->state != SESSION_LOST &&
 	    buf_len(&s->to_agent) < BUFFERED_MAX)
 		client |= EPOLLIN;
 	if (buf_len(&s->to_client))
@@ -346,6 +348,12 @@ void session_pass_on(struct session *s)
 	s->state = SESSION_WAITING;
 	if (s->m->state == MONITOR_READY)
 		connect_agent(s);
+}
+
+void session_hold(struct session *s)
+{
+	s->state = SESSION_HELD;
+	update_events(s);
 }
 
 void session_wait_for_end(struct session *s)

@@ -100,6 +100,24 @@ static void test_idle(void **state)
 	assert_string_equal(seen.text, "idle for 90s");
 }
 
+/* The time of a pause is no idle time, but part of the whole duration. */
+static void test_pause(void **state)
+{
+	struct monitor *m = *state;
+
+	m->spec.max_duration_s = m->spec.idle_timeout_s = 60;
+	limits_start(m);
+	m->pause.paused = true;
+	limits_paused(m);
+	assert_false(m->limits.idle.active);
+	assert_true(m->limits.lifetime.active);
+	limits_used(m); /* a touch */
+	assert_false(m->limits.idle.active);
+	m->pause.paused = false;
+	limits_used(m);
+	assert_true(m->limits.idle.active);
+}
+
 /* Before it is ready and while it ends there is no idle time. */
 static void test_only_when_ready(void **state)
 {
@@ -120,6 +138,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lifetime, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_when_ready, setup, teardown),
 	};
 

@@ -12,6 +12,7 @@
 static struct {
 	unsigned stops;
 	unsigned uses;
+	unsigned pauses;
 	enum end_cause cause;
 	uint64_t grace_ms;
 	char notes[256];
@@ -41,6 +42,12 @@ void monitor_note(struct monitor *m, const char *fmt, ...)
 void limits_used(struct monitor *m)
 {
 	seen.uses++;
+}
+
+/* As if msb-vmm had not answered yet. */
+void pause_step(struct monitor *m)
+{
+	seen.pauses++;
 }
 
 struct fixture {
@@ -327,6 +334,54 @@ static void test_use(void **state)
 	run(f);
 	assert_error(fd, ERR_STATE);
 	assert_int_equal(seen.uses, 2);
+}
+
+/* While it is paused, what needs the guest is refused; what does not waits or is done. */
+static void test_paused(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	json_t *j;
+	char name[] = "box";
+	int fd;
+
+	f->m.spec.name = name;
+	fd = request(f, "{\"op\":\"pause\"}");
+	run(f);
+	assert_int_equal(seen.pauses, 1);
+	assert_int_equal(f->m.sessions->wants, WANTS_PAUSE);
+	close(fd);
+	run(f);
+	assert_int_equal(sessions(f), 0);
+
+	f->m.pause.paused = true;
+	fd = request(f, "{\"op\":\"exec\",\"argv\":[\"a\"]}");
+	run(f);
+	j = result(fd, &e);
+	assert_int_equal(message_check(j, &e), -1);
+	assert_int_equal(e.code, ERR_STATE);
+	assert_string_equal(e.msg, "sandbox is paused: box");
+	assert_string_equal(e.hint, "msb resume box");
+	json_decref(j);
+	fd = request(f, "{\"op\":\"ping\"}");
+	run(f);
+	assert_error(fd, ERR_STATE);
+
+	fd = request(f, "{\"op\":\"status\"}");
+	run(f);
+	j = result(fd, &e);
+	assert_string_equal(json_string_value(json_object_get(j, "state")), "paused");
+	json_decref(j);
+	fd = request(f, "{\"op\":\"resume\"}");
+	run(f);
+	assert_int_equal(seen.pauses, 2);
+	assert_int_equal(f->m.sessions->wants, WANTS_RESUME);
+	close(fd);
+
+	f->m.state = MONITOR_STOPPING;
+	fd = request(f, "{\"op\":\"pause\"}");
+	run(f);
+	assert_error(fd, ERR_STATE);
 }
 
 static void test_bad_requests(void **state)
@@ -672,6 +727,7 @@ int main(void)
 		session_test(test_status),
 		session_test(test_bad_requests),
 		session_test(test_use),
+		session_test(test_paused),
 		session_test(test_request_byte_by_byte),
 		session_test(test_client_leaves),
 		session_test(test_stop),
