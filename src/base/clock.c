@@ -119,3 +119,17 @@ void local_time_format(uint64_t real_ns, char out[RFC3339_LEN])
 	localtime_r(&t, &tm);
 	strftime(out, RFC3339_LEN, "%Y-%m-%d %H:%M:%S", &tm);
 }
+
+void duration_format(uint64_t seconds, char out[DURATION_LEN])
+{
+	static const struct {
+		uint64_t seconds;
+		char letter;
+	} units[] = {{3600, 'h'}, {60, 'm'}, {1, 's'}};
+	size_t u = 0;
+
+	while (seconds == 0 ? units[u].seconds > 1 : seconds % units[u].seconds != 0)
+		u++;
+	snprintf(out, DURATION_LEN, "%llu%c", (unsigned long long)(seconds / units[u].seconds),
+		 units[u].letter);
+}

@@ -22,5 +22,8 @@ void rfc3339_format(uint64_t real_ns, char out[RFC3339_LEN]);
  * string; 0 or -EINVAL.
  */
 int rfc3339_parse(const char *s, uint64_t *ret);
+#define DURATION_LEN 24
+/* "90s", "5m", "2h": whole seconds as the command line takes them. */
+void duration_format(uint64_t seconds, char out[DURATION_LEN]);
 /* "2026-01-31 13:00:00" in the local time zone, for tables. */
 void local_time_format(uint64_t real_ns, char out[RFC3339_LEN]);

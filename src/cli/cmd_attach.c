@@ -88,8 +88,10 @@ int cmd_attach(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	if (cli_open(cli, e) < 0 ||
 	    sandboxes_get(&cli->db, &cli->home, ops->args.v[0], &row, e) < 0)
 		return -1;
-	if (row.status != SANDBOX_RUNNING)
+	if (!sandbox_is_up(&row))
 		err_set(e, ERR_STATE, "sandbox is not running: %s", row.name);
+	else if (!a->list && sandbox_check_not_paused(&row, e) < 0)
+		status = -1;
 	else if (a->list)
 		status = list(cli, &row, a, e);
 	else

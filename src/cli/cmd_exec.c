@@ -59,6 +59,7 @@ static int run_started(struct cli *cli, const struct sandbox_row *row, struct na
 {
 	_cleanup_close_ int lock = sandboxes_lock_wait(&cli->home, row, e);
 	struct launch launch = {.fd = -1};
+	struct launch_outcome end;
 	struct sandbox_row now;
 	struct err boot;
 	int status;
@@ -77,7 +78,9 @@ static int run_started(struct cli *cli, const struct sandbox_row *row, struct na
 		*e = boot;
 		err_wrap(e, "failed to start '%s'", row->name);
 	}
-	launch_end(&launch);
+	launch_end(&launch, &end);
+	if (status >= 0 && launch_check_outcome(&end, e) < 0)
+		status = -1;
 	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
 		sandbox_row_release(&now);
 	return status;
@@ -92,13 +95,13 @@ static int find(struct cli *cli, const char *name, bool quiet, struct name_lock 
 {
 	int r = sandboxes_get(&cli->db, &cli->home, name, ret, e);
 
-	if (r < 0 || ret->status == SANDBOX_RUNNING)
+	if (r < 0 || sandbox_is_up(ret))
 		return r;
 	sandbox_row_release(ret);
 	if (take_turn(cli, name, quiet, turn, e) < 0)
 		return -1;
 	r = sandboxes_get(&cli->db, &cli->home, name, ret, e);
-	if (r < 0 || ret->status == SANDBOX_RUNNING)
+	if (r < 0 || sandbox_is_up(ret))
 		name_lock_release(turn);
 	return r;
 }
@@ -122,7 +125,9 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	build_request(a, ops, &row, &q);
 	if (q.argv.n == 0)
 		err_set(e, ERR_USAGE, "no command given and there is no terminal for a shell");
-	else if (row.status == SANDBOX_RUNNING)
+	else if (sandbox_check_not_paused(&row, e) < 0)
+		status = -1;
+	else if (sandbox_is_up(&row))
 		status = session_run(cli, &row, &o, &outcome, e);
 	else
 		status = run_started(cli, &row, &turn, &o, &outcome, e);

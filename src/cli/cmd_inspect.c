@@ -39,7 +39,7 @@ static json_t *last_end(const struct cli *cli, const struct sandbox_row *row)
 {
 	json_t *written, *j;
 
-	if (row->status == SANDBOX_RUNNING || row->status == SANDBOX_CREATED)
+	if (sandbox_is_up(row) || row->status == SANDBOX_CREATED)
 		return NULL;
 	j = json_pack("{s:o}", "reason", json_text(row->reason));
 	written = sandbox_read_end(&cli->home, row);
@@ -47,6 +47,7 @@ static json_t *last_end(const struct cli *cli, const struct sandbox_row *row)
 	if (str_eq(json_string_value(json_object_get(written, "status")),
 		   sandbox_status_name(row->status)) &&
 	    str_eq(json_string_value(json_object_get(written, "reason")), row->reason)) {
+		json_object_set(j, "cause", json_object_get(written, "cause"));
 		json_object_set(j, "ended_at", json_object_get(written, "ended_at"));
 		json_object_set(j, "exit_code", json_object_get(written, "exit_code"));
 	}
@@ -93,6 +94,16 @@ static void print_command(const struct sandbox_row *row)
 	print_field("Command:", command);
 }
 
+static void print_limit(json_t *config, const char *key, const char *label)
+{
+	char text[DURATION_LEN];
+
+	if (!json_object_get(config, key))
+		return;
+	duration_format(json_number_of(config, key), text);
+	printf("  %-*s%s\n", FIELD_WIDTH - 2, label, text);
+}
+
 static void print_resources(json_t *config, json_t *disk)
 {
 	puts("\nResources");
@@ -106,6 +117,8 @@ static void print_resources(json_t *config, json_t *disk)
 		       "Root Disk:", (unsigned)(json_number_of(disk, "size_bytes") / MIB),
 		       json_string_of(disk, "filesystem"), used);
 	}
+	print_limit(config, "max_duration_secs", "Max Duration:");
+	print_limit(config, "idle_timeout_secs", "Idle Timeout:");
 }
 
 static void print_environment(json_t *env)

@@ -178,7 +178,7 @@ static int connect_monitor(struct cli *cli, const struct sandbox_row *row)
 {
 	struct err e;
 
-	return row->status == SANDBOX_RUNNING ? control_connect(&cli->home, row, &e) : -1;
+	return sandbox_is_up(row) ? control_connect(&cli->home, row, &e) : -1;
 }
 
 static int show(struct cli *cli, const struct logs_args *a, const struct log_filter *f,

@@ -49,10 +49,10 @@ static void list_rows(const struct ls_args *a, const struct sandbox_row *rows, s
 
 	table_init(&t, 4, "NAME", "IMAGE", "STATUS", "CREATED");
 	for (size_t i = 0; i < n; i++) {
-		bool running = rows[i].status == SANDBOX_RUNNING;
+		bool running = rows[i].status == SANDBOX_RUNNING, up = sandbox_is_up(&rows[i]);
 		char when[RFC3339_LEN];
 
-		if ((a->running && !running) || (a->stopped && running))
+		if ((a->running && !running) || (a->stopped && up))
 			continue;
 		if (a->quiet) {
 			puts(rows[i].name);
@@ -161,7 +161,7 @@ static void print_ps(const struct ps_args *a, bool one, const struct sandbox_row
 	table_init(&t, 7, "NAME", "IMAGE", "COMMAND", "CPUS", "MEM", "STATUS", "PORTS");
 	for (size_t i = 0; i < n; i++) {
 		/* Its row may have said so and its lock otherwise. */
-		if (!a->all && !one && rows[i].status != SANDBOX_RUNNING)
+		if (!a->all && !one && !sandbox_is_up(&rows[i]))
 			continue;
 		if (a->quiet)
 			puts(rows[i].name);

@@ -91,8 +91,8 @@ static int reuse(struct run *r, struct err *e)
 	print_warning("sandbox '%s' already exists; creation flags ignored "
 		      "(use --replace to recreate)",
 		      r->row.name);
-	if (r->row.status == SANDBOX_RUNNING)
-		return 0;
+	if (sandbox_is_up(&r->row))
+		return sandbox_check_not_paused(&r->row, e);
 	r->lock = sandboxes_lock_wait(&r->cli->home, &r->row, e);
 	return r->lock < 0 ? -1 : 0;
 }
@@ -155,11 +155,11 @@ static int launch(struct run *r, struct err *e)
 }
 
 /* Ends what this invocation started and leaves the database as the sandbox now is. */
-static void finish(struct run *r)
+static void finish(struct run *r, struct launch_outcome *ret)
 {
 	struct sandbox_row now;
 
-	launch_end(&r->launch);
+	launch_end(&r->launch, ret);
 	/* Reading the row repairs it: an ephemeral sandbox is dropped, a named one noted down. */
 	if (sandboxes_get(&r->cli->db, &r->cli->home, r->row.name, &now, NULL) == 0)
 		sandbox_row_release(&now);
@@ -170,7 +170,7 @@ static int run_detached(struct run *r, struct err *e)
 {
 	if (launch_wait_ready(&r->launch, &r->stages.launch, e) < 0) {
 		err_wrap(e, "failed to start '%s'", r->row.name);
-		finish(r);
+		finish(r, NULL);
 		return -1;
 	}
 	launch_release(&r->launch);
@@ -182,6 +182,7 @@ static int run_attached(struct run *r, struct err *e)
 {
 	const struct session_options o = {
 		.request = &r->request, .keys = &r->args->detach_keys, .owner = r->launched};
+	struct launch_outcome end;
 	struct exec_outcome outcome;
 	struct err boot;
 	/* The session may be opened before the sandbox is up: it waits its turn. */
@@ -198,7 +199,10 @@ static int run_attached(struct run *r, struct err *e)
 			*e = boot;
 			err_wrap(e, "failed to start '%s'", r->row.name);
 		}
-		finish(r);
+		finish(r, &end);
+		/* Its programs were ended with it, which says less. */
+		if (status >= 0 && launch_check_outcome(&end, e) < 0)
+			status = -1;
 	} else {
 		r->stages.gone = r->stages.ended;
 	}
@@ -230,7 +234,7 @@ int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
 		goto out;
 	}
 	r.stages.prepared = clock_mono_ns();
-	if (r.row.status == SANDBOX_RUNNING && r.lock < 0) {
+	if (sandbox_is_up(&r.row) && r.lock < 0) {
 		name_lock_release(&r.turn);
 		if (a->detach)
 			print_warning("sandbox '%s' is running; the command is ignored",

@@ -4,113 +4,13 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/choice.h"
 #include "cli/conf.h"
 #include "cli/start.h"
 #include "cli/turn.h"
 
 #include <stdio.h>
 #include <string.h>
-
-typedef int sandbox_fn(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e);
-
-/* Which sandboxes a command is to work on: those that are named, and those with the labels. */
-struct choice {
-	const struct strv *names;
-	const struct strv *labels;
-	bool quiet;
-	bool removes; /* see cli_open_to_remove */
-	bool force;   /* see take_turn_by_force */
-	bool looks;   /* changes nothing, so that it need not wait for its turn */
-};
-
-static bool has_name(const struct strv *names, const char *name)
-{
-	for (size_t i = 0; i < names->n; i++)
-		if (strcmp(names->v[i], name) == 0)
-			return true;
-	return false;
-}
-
-/* Names each of them once, `ret_named` of them because the user did. 0 or -1. */
-static int choose(struct cli *cli, const struct choice *c, struct strv *ret, size_t *ret_named,
-		  struct err *e)
-{
-	const struct sandbox_query q = {.labels = c->labels};
-	struct sandbox_row *rows;
-	size_t n;
-
-	if (c->names->n == 0 && c->labels->n == 0)
-		return err_set(e, ERR_USAGE,
-			       "the following required arguments were not provided: <NAME>... "
-			       "or --label <KEY[=VALUE]>");
-	if ((c->removes ? cli_open_to_remove(cli, e) : cli_open(cli, e)) < 0)
-		return -1;
-	for (size_t i = 0; i < c->names->n; i++)
-		if (!has_name(ret, c->names->v[i]))
-			strv_add(ret, c->names->v[i]);
-	*ret_named = ret->n;
-	if (c->labels->n == 0)
-		return 0;
-	if (sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)
-		return -1;
-	for (size_t i = 0; i < n; i++)
-		if (!has_name(ret, rows[i].name))
-			strv_add(ret, rows[i].name);
-	sandbox_rows_free(rows, n);
-	return 0;
-}
-
-/*
- * Runs `fn` for one, when it is this command's turn. 0, or with the error set -1, or 1 when there
- * is none of that name.
- */
-static int for_one(struct cli *cli, const struct choice *c, const char *name, void *args,
-		   sandbox_fn *fn, struct err *e)
-{
-	struct name_lock turn = {0};
-	struct sandbox_row row;
-	int r = 0;
-
-	if (!c->looks)
-		r = c->force ? take_turn_by_force(cli, name, c->quiet, &turn, e)
-			     : take_turn(cli, name, c->quiet, &turn, e);
-	if (r == 0)
-		r = sandboxes_get(&cli->db, &cli->home, name, &row, e);
-	if (r == 0) {
-		r = fn(cli, &row, args, e);
-		sandbox_row_release(&row);
-	} else if (e->code == ERR_NOT_FOUND) {
-		r = 1;
-	}
-	name_lock_release(&turn);
-	return r;
-}
-
-/* Runs `fn` for each of the chosen; an error of one does not keep the others from their turn. */
-static int for_each(struct cli *cli, const struct choice *c, void *args, sandbox_fn *fn,
-		    struct err *e)
-{
-	struct strv names = {0};
-	size_t named = 0;
-	int status = choose(cli, c, &names, &named, e);
-
-	if (status == 0 && names.n == 0 && !c->quiet)
-		fputs("No sandboxes with these labels.\n", stderr);
-	for (size_t i = 0; status >= 0 && i < names.n; i++) {
-		struct err one = {0};
-		int r = for_one(cli, c, names.v[i], args, fn, &one);
-
-		/* It was there a moment ago, but nobody asked for it by name. */
-		if (r > 0 && i >= named)
-			continue;
-		if (r != 0) {
-			err_print(&one);
-			status = 1;
-		}
-	}
-	strv_release(&names);
-	return status;
-}
 
 /* Waits until a detached launch is up and lets go of it. */
 static int wait_detached(struct cli *cli, const struct sandbox_row *row, struct launch *l,
@@ -122,7 +22,7 @@ static int wait_detached(struct cli *cli, const struct sandbox_row *row, struct 
 		launch_release(l);
 		return 0;
 	}
-	launch_end(l);
+	launch_end(l, NULL);
 	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
 		sandbox_row_release(&now);
 	return err_wrap(e, "failed to start '%s'", row->name);
@@ -211,7 +111,9 @@ static int start_one(struct cli *cli, const struct sandbox_row *row, void *args,
 	uint64_t started = clock_mono_ns();
 	_cleanup_close_ int lock = -1;
 
-	if (row->status == SANDBOX_RUNNING)
+	if (sandbox_check_not_paused(row, e) < 0)
+		return -1;
+	if (sandbox_is_up(row))
 		return err_set(e, ERR_STATE,
 			       "sandbox still running: cannot start sandbox '%s': already running",
 			       row->name);
@@ -227,7 +129,7 @@ int cmd_start(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	const struct start_args *a = args;
 	const struct choice c = {.names = &ops->args, .labels = &a->labels, .quiet = a->quiet};
 
-	return for_each(cli, &c, args, start_one, e);
+	return choice_for_each(cli, &c, args, start_one, e);
 }
 
 /* --- stop ---------------------------------------------------------------------------------- */
@@ -259,14 +161,14 @@ static int stop_one(struct cli *cli, const struct sandbox_row *row, void *args, 
 	const struct stop_args *a = args;
 	uint64_t started = clock_mono_ns();
 
-	if (row->status == SANDBOX_RUNNING && stop_running(cli, row, &a->grace, e) < 0)
+	if (sandbox_is_up(row) && stop_running(cli, row, &a->grace, e) < 0)
 		return -1;
 	print_success(a->quiet, "Stopped", row->name, clock_mono_ns() - started);
 	return 0;
 }
 
 static int for_each_to_stop(struct cli *cli, const struct operands *ops, struct stop_args *a,
-			    sandbox_fn *fn, struct err *e)
+			    choice_fn *fn, struct err *e)
 {
 	const struct choice c = {
 		.names = &ops->args, .labels = &a->labels, .quiet = a->quiet, .force = a->force};
@@ -277,7 +179,7 @@ static int for_each_to_stop(struct cli *cli, const struct operands *ops, struct 
 			       "invalid value '%s' for '--timeout <SECONDS>': expected 0 to 86400",
 			       a->timeout);
 	a->grace.ms = a->force ? 0 : seconds * 1000;
-	return for_each(cli, &c, a, fn, e);
+	return choice_for_each(cli, &c, a, fn, e);
 }
 
 int cmd_stop(struct cli *cli, void *args, struct operands *ops, struct err *e)
@@ -297,7 +199,7 @@ static int stop_and_lock(struct cli *cli, const struct sandbox_row *row,
 	struct sandbox_row now;
 	int lock;
 
-	if (row->status != SANDBOX_RUNNING)
+	if (!sandbox_is_up(row))
 		return sandboxes_lock_wait(&cli->home, row, e);
 	if (request_stop(cli, row, grace, e) < 0)
 		return -1;
@@ -359,7 +261,7 @@ static int rm_one(struct cli *cli, const struct sandbox_row *row, void *args, st
 	const struct stop_grace none = {0};
 	_cleanup_close_ int lock = -1;
 
-	if (row->status == SANDBOX_RUNNING) {
+	if (sandbox_is_up(row)) {
 		if (!a->force) {
 			err_set(e, ERR_BUSY, "sandbox still running: %s", row->name);
 			return err_hint(e, "stop it first, or use --force");
@@ -384,56 +286,5 @@ int cmd_rm(struct cli *cli, void *args, struct operands *ops, struct err *e)
 				 .removes = true,
 				 .force = a->force};
 
-	return for_each(cli, &c, args, rm_one, e);
-}
-
-/* --- ping ---------------------------------------------------------------------------------- */
-
-struct ping_args {
-	struct strv labels;
-	bool quiet;
-};
-
-static const struct opt ping_opts[] = {
-	LABEL_OPT(struct ping_args),
-	{"quiet", 'q', NULL, NULL, offsetof(struct ping_args, quiet), "Print nothing"},
-	{0},
-};
-
-const struct opt *const ping_options[] = {ping_opts, NULL};
-const size_t ping_args_size = sizeof(struct ping_args);
-
-/* To the agent in the guest and back. */
-static int ping_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
-{
-	const struct ping_args *a = args;
-	uint64_t started = clock_mono_ns();
-	_cleanup_close_ int fd = -1;
-	_cleanup_free_ char *text = NULL;
-	json_t *request, *answer;
-
-	if (row->status != SANDBOX_RUNNING)
-		return err_set(e, ERR_STATE, "sandbox is not running: %s", row->name);
-	fd = control_connect(&cli->home, row, e);
-	if (fd < 0)
-		return -1;
-	request = json_pack("{s:s}", "op", "ping");
-	answer = control_call(fd, request, e);
-	json_decref(request);
-	if (!answer)
-		return -1;
-	json_decref(answer);
-	text = xasprintf("%s (%.1f ms)", row->name,
-			 (double)(clock_mono_ns() - started) / NSEC_PER_MSEC);
-	print_success(a->quiet, "Reachable", text, 0);
-	return 0;
-}
-
-int cmd_ping(struct cli *cli, void *args, struct operands *ops, struct err *e)
-{
-	const struct ping_args *a = args;
-	const struct choice c = {
-		.names = &ops->args, .labels = &a->labels, .quiet = a->quiet, .looks = true};
-
-	return for_each(cli, &c, args, ping_one, e);
+	return choice_for_each(cli, &c, args, rm_one, e);
 }

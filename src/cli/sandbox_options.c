@@ -63,6 +63,10 @@ const struct opt sandbox_opts[] = {
 	 "What runs the guest: auto, kvm, qemu [default: auto]", "auto kvm qemu"},
 	{"kernel", 0, "FILE", opt_string, FIELD(kernel),
 	 "Boot this kernel (ELF vmlinux or bzImage) instead of msb's own"},
+	{"max-duration", 0, "DURATION", opt_limit, FIELD(max_duration),
+	 "Stop the sandbox when it has run for so long"},
+	{"idle-timeout", 0, "DURATION", opt_limit, FIELD(idle_timeout),
+	 "Stop the sandbox when nobody has used it for so long"},
 	{"log-level", 0, "LEVEL", opt_string, FIELD(log_level),
 	 "Detail of the runtime's log: error, warn, info, debug, trace",
 	 "error warn info debug trace"},
@@ -124,6 +128,18 @@ int opt_env(const char *value, void *field, struct err *e)
 	if (!host)
 		return err_set(e, ERR_INVALID, "environment variable '%s' not set", value);
 	strv_take(field, xasprintf("%s=%s", value, host));
+	return 0;
+}
+
+int opt_limit(const char *value, void *field, struct err *e)
+{
+	uint64_t ms;
+
+	if (opt_duration(value, &ms, e) < 0)
+		return -1;
+	if (ms == 0)
+		return err_set(e, ERR_INVALID, "must be at least 1 s");
+	*(uint64_t *)field = ms;
 	return 0;
 }
 
@@ -285,6 +301,11 @@ static const char *image_string(json_t *image_config, const char *key)
 	return json_string_value(json_object_get(image_config, key));
 }
 
+static int set_seconds(json_t *j, const char *key, uint64_t ms)
+{
+	return ms ? json_object_set_new(j, key, json_integer((json_int_t)(ms / 1000))) : 0;
+}
+
 /* Image variables first, the user's over them: the last assignment of a name wins in the guest. */
 static json_t *merged_env(json_t *image_config, const struct strv *env)
 {
@@ -348,7 +369,9 @@ json_t *sandbox_config_build(const struct sandbox_options *o, json_t *record)
 		    0 ||
 	    set_string(j, "user", o->user ? o->user : image_string(image, "User")) < 0 ||
 	    set_string(j, "hostname", o->hostname) < 0 || set_string(j, "shell", o->shell) < 0 ||
-	    set_string(j, "kernel", kernel) < 0) {
+	    set_string(j, "kernel", kernel) < 0 ||
+	    set_seconds(j, "max_duration_secs", o->max_duration) < 0 ||
+	    set_seconds(j, "idle_timeout_secs", o->idle_timeout) < 0) {
 		json_decref(j);
 		return NULL;
 	}

@@ -25,6 +25,8 @@ struct sandbox_options {
 	struct strv tmpfs;
 	char *machine;
 	char *kernel;
+	uint64_t max_duration; /* ms; 0: none, as of the next */
+	uint64_t idle_timeout;
 	char *log_level;
 	bool replace;
 	struct replace_grace {
@@ -63,6 +65,9 @@ opt_parse_fn opt_env;
 opt_parse_fn opt_replace_grace;
 /* PATH or PATH:SIZE, kept as text. */
 opt_parse_fn opt_tmpfs;
+
+/* A duration of at least a second, in ms. */
+opt_parse_fn opt_limit;
 
 /* How the options want an image to be brought in; checks their values. 0 or -1. */
 int sandbox_fetch_options(const struct sandbox_options *o, struct image_fetch *ret, struct err *e);

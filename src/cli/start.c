@@ -115,7 +115,7 @@ static int remove_old(struct cli *cli, const struct sandbox_row *old, uint64_t g
 	const struct stop_grace grace = {.ms = grace_ms, .programs_ms = grace_ms};
 	_cleanup_close_ int lock = -1;
 
-	if (old->status == SANDBOX_RUNNING && stop_running(cli, old, &grace, e) < 0)
+	if (sandbox_is_up(old) && stop_running(cli, old, &grace, e) < 0)
 		return -1;
 	lock = sandboxes_lock_wait(&cli->home, old, e);
 	return lock < 0 ? -1 : sandboxes_delete(&cli->db, &cli->home, old, e);
@@ -247,6 +247,11 @@ static void boot_strings(const struct sandbox_row *row, struct boot_config *boot
 	add_strings(json_object_get(row->config, "env"), &boot->env);
 }
 
+static uint64_t config_seconds(const struct sandbox_row *row, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(row->config, key));
+}
+
 static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attached,
 		      const struct exec_request *workload, const char *log_level,
 		      struct launch_spec *s, struct err *e)
@@ -273,6 +278,8 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 	s->attached = attached;
 	s->cpus = (unsigned)json_integer_value(json_object_get(row->config, "cpus"));
 	s->memory_mib = (unsigned)json_integer_value(json_object_get(row->config, "memory_mib"));
+	s->max_duration_s = config_seconds(row, "max_duration_secs");
+	s->idle_timeout_s = config_seconds(row, "idle_timeout_secs");
 	s->log_level = log_level ? xstrdup(log_level) : NULL;
 	s->kernel = kernel ? xstrdup(kernel) : NULL;
 	if (workload) {

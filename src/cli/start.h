@@ -5,7 +5,8 @@
  * The configuration is a JSON object kept with the sandbox:
  *   {"image": RECORD of msb-image, or null for a directory, "disk": [absolute paths],
  *    "cpus", "memory_mib", "machine", "kernel", "hostname", "workdir", "user", "shell",
- *    "env": [K=V], "entrypoint": [..], "cmd": [..], "tmpfs": [{"path", "size"}]}
+ *    "env": [K=V], "entrypoint": [..], "cmd": [..], "tmpfs": [{"path", "size"}],
+ *    "max_duration_secs", "idle_timeout_secs"}
  */
 #pragma once
 

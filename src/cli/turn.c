@@ -23,7 +23,7 @@ static void kill_running(struct cli *cli, const char *name)
 	if (sandboxes_get(&cli->db, &cli->home, name, &row, NULL) < 0)
 		return;
 	/* Should it not work, there still is the wait. */
-	if (row.status == SANDBOX_RUNNING)
+	if (sandbox_is_up(&row))
 		request_stop(cli, &row, &none, NULL);
 	sandbox_row_release(&row);
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -123,18 +124,43 @@ int launch_wait_ready(struct launch *l, struct launch_times *ret, struct err *e)
 	return r;
 }
 
-void launch_end(struct launch *l)
+static void read_outcome(const struct frame *f, struct launch_outcome *ret)
 {
-	char c;
+	json_t *j = f->type == FRAME_EVENT ? message_parse(f->payload, f->len, NULL) : NULL;
+	const char *event = NULL, *cause = NULL, *reason = NULL;
 
-	if (l->fd < 0)
-		return;
-	shutdown(l->fd, SHUT_WR);
-	/* The monitor closes its end when everything is gone. */
-	while (read(l->fd, &c, 1) > 0 || errno == EINTR)
-		errno = 0;
-	spawn_wait(l->pid);
-	launch_release(l);
+	if (j &&
+	    json_unpack(j, "{s:s, s:s, s:s}", "event", &event, "cause", &cause, "reason",
+			&reason) == 0 &&
+	    strcmp(event, "ended") == 0) {
+		snprintf(ret->cause, sizeof(ret->cause), "%s", cause);
+		snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
+	}
+	json_decref(j);
+}
+
+void launch_end(struct launch *l, struct launch_outcome *ret)
+{
+	struct launch_outcome outcome = {0};
+	struct frame f;
+
+	if (l->fd >= 0) {
+		shutdown(l->fd, SHUT_WR);
+		/* The monitor closes its end when everything is gone. */
+		while (frame_read(l->fd, &l->in, &f) > 0)
+			read_outcome(&f, &outcome);
+		spawn_wait(l->pid);
+		launch_release(l);
+	}
+	if (ret)
+		*ret = outcome;
+}
+
+int launch_check_outcome(const struct launch_outcome *o, struct err *e)
+{
+	if (strcmp(o->cause, "MaxDurationExceeded") != 0 && strcmp(o->cause, "IdleTimeout") != 0)
+		return 0;
+	return err_set(e, ERR_STATE, "the sandbox ended: %s", o->reason);
 }
 
 void launch_release(struct launch *l)

@@ -27,8 +27,16 @@ int launch_start(const struct home *h, const struct sandbox_row *row, int lock_f
 /* Waits until the sandbox is ready. 0, or -1 with the reason why it did not start. */
 int launch_wait_ready(struct launch *l, struct launch_times *ret, struct err *e);
 
-/* Ends an attached sandbox and waits until it is gone. */
-void launch_end(struct launch *l);
+/* How a sandbox ended; the cause is one of docs/cli.md's, both are empty when nobody said so. */
+struct launch_outcome {
+	char cause[32];
+	char reason[512];
+};
+
+/* Ends an attached sandbox and waits until it is gone. `ret` may be NULL. */
+void launch_end(struct launch *l, struct launch_outcome *ret);
+/* -1 with the error set if the sandbox has ended because of a limit of its own. */
+int launch_check_outcome(const struct launch_outcome *o, struct err *e);
 /* Lets go of the connection; a sandbox that is not attached lives on. */
 void launch_release(struct launch *l);
 

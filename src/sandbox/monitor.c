@@ -52,6 +52,21 @@ static const char *const cause_texts[END_CAUSE_COUNT] = {
 	[END_GUEST] = "the guest shut down",
 	[END_BOOT_FAILED] = "did not start",
 	[END_CRASHED] = "crashed",
+	[END_IDLE] = "idle",
+	[END_MAX_DURATION] = "its maximum duration is over",
+};
+
+/* The same for programs; docs/cli.md lists them. */
+static const char *const cause_names[END_CAUSE_COUNT] = {
+	[END_NONE] = "Unknown",
+	[END_REQUESTED] = "ShutdownRequested",
+	[END_COMPLETED] = "Completed",
+	[END_OWNER_GONE] = "OwnerGone",
+	[END_GUEST] = "GuestShutdown",
+	[END_BOOT_FAILED] = "BootFailed",
+	[END_CRASHED] = "Crashed",
+	[END_IDLE] = "IdleTimeout",
+	[END_MAX_DURATION] = "MaxDurationExceeded",
 };
 
 void monitor_note(struct monitor *m, const char *fmt, ...)
@@ -139,8 +154,23 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 	}
 	m->state = MONITOR_STOPPING;
 	timer_set(m->loop, &m->deadline, deadline);
+	pause_step(m); /* a guest that stands still cannot shut down */
 	session_send_shutdown(m,
 			      MIN(grace_ms, m->programs_ms ? m->programs_ms : SHUTDOWN_GRACE_MAX));
+}
+
+void monitor_stop_for(struct monitor *m, enum end_cause cause, const char *fmt, ...)
+{
+	va_list ap;
+
+	/* One that is stopping does so for a reason of its own. */
+	if (m->state != MONITOR_READY)
+		return;
+	va_start(ap, fmt);
+	if (m->cause == END_NONE)
+		vsnprintf(m->end_text, sizeof(m->end_text), fmt, ap);
+	va_end(ap);
+	monitor_stop(m, cause, STOP_DEFAULT_MS);
 }
 
 /* How a run that was not ended by us came to its end, from the machine's last words. */
@@ -194,6 +224,13 @@ const char *monitor_end_text(const struct monitor *m)
 	return m->end_text[0] ? m->end_text : cause_texts[m->cause];
 }
 
+static const char *cause_name(const struct monitor *m)
+{
+	if (m->cause == END_COMPLETED && m->exit_code != 0)
+		return "Failed";
+	return cause_names[m->cause];
+}
+
 static void write_end(struct monitor *m)
 {
 	const char *status = m->cause == END_BOOT_FAILED ? "Failed"
@@ -204,8 +241,8 @@ static void write_end(struct monitor *m)
 	json_t *j;
 
 	rfc3339_format(clock_real_ns(), when);
-	j = json_pack("{s:s, s:s, s:s}", "status", status, "reason", monitor_end_text(m),
-		      "ended_at", when);
+	j = json_pack("{s:s, s:s, s:s, s:s}", "status", status, "cause", cause_name(m), "reason",
+		      monitor_end_text(m), "ended_at", when);
 	if (j && m->exit_code >= 0)
 		json_object_set_new(j, "exit_code", json_integer(m->exit_code));
 	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
@@ -214,10 +251,22 @@ static void write_end(struct monitor *m)
 	json_decref(j);
 }
 
+/* What the launcher, if it still waits for the end, may want to tell its user. */
+static void tell_owner(struct monitor *m)
+{
+	json_t *j = json_pack("{s:s, s:s, s:s}", "event", "ended", "cause", cause_name(m), "reason",
+			      monitor_end_text(m));
+
+	if (j && m->spec.attached && m->launch_fd >= 0)
+		message_write(m->launch_fd, FRAME_EVENT, j);
+	json_decref(j);
+}
+
 static void remove_files(struct monitor *m)
 {
 	unlinkat(m->run_dir, "control.sock", 0);
 	unlinkat(m->run_dir, "vsock.sock", 0);
+	unlinkat(m->run_dir, "paused", 0);
 	if (m->spec.ephemeral) {
 		remove_tree(AT_FDCWD, m->spec.sandbox_dir);
 		remove_tree(AT_FDCWD, m->spec.run_dir);
@@ -244,6 +293,7 @@ void monitor_ended(struct monitor *m, int status)
 		answer_launcher(m, FRAME_RESULT, message_error(&e));
 	}
 	monitor_note(m, "--- sandbox stopped ---");
+	tell_owner(m);
 	if (!m->spec.ephemeral)
 		write_end(m);
 	remove_files(m);
@@ -259,7 +309,9 @@ void monitor_ready(struct monitor *m)
 	m->state = MONITOR_READY;
 	timer_cancel(m->loop, &m->deadline);
 	answer_launcher(m, FRAME_EVENT, stage_report(m));
+	limits_start(m);
 	sessions_agent_ready(m);
+	pause_step(m);
 	if (m->spec.has_workload)
 		session_start_workload(m);
 }
@@ -419,6 +471,7 @@ int main(int argc, char **argv)
 		.run_dir = -1,
 		.boot = {.offers_fd = -1, .fd = -1},
 		.vmm = {.pidfd = -1, .events_fd = -1, .console_fd = -1},
+		.pause.fd = -1,
 		.times.start = clock_mono_ns(),
 		.exec_log.fd = -1,
 		.kernel_log.fd = -1,
@@ -445,6 +498,7 @@ int main(int argc, char **argv)
 	status = run(&m);
 	vmm_release(&m);
 	boot_release(&m);
+	pause_release(&m);
 	logfile_close(&m.exec_log);
 	logfile_close(&m.kernel_log);
 	launch_spec_release(&m.spec);

@@ -29,6 +29,8 @@ enum end_cause {
 	END_GUEST,      /* the guest rebooted or powered off by itself */
 	END_BOOT_FAILED,
 	END_CRASHED,
+	END_IDLE,         /* nothing used it for its idle time-out */
+	END_MAX_DURATION, /* it has run for as long as it may */
 	END_CAUSE_COUNT
 };
 
@@ -48,8 +50,11 @@ enum session_state {
 	SESSION_CONNECTING,
 	SESSION_RELAY,
 	SESSION_LOST,
+	SESSION_HELD,
 	SESSION_STOP_WAIT
 };
+
+enum pause_want { WANTS_NOTHING, WANTS_PAUSE, WANTS_RESUME };
 
 /* One client's operation, relayed to the agent; see monitor_session.c. */
 struct session {
@@ -60,10 +65,12 @@ struct session {
 	bool is_exec;
 	bool is_workload; /* the sandbox ends with it */
 	bool tty;
-	bool kept;      /* goes on without a client */
-	bool announced; /* the client knows its number */
-	char *command;  /* a program's command line, perhaps cut short; NULL: none */
-	int client_fd;  /* -1: there is no client */
+	bool kept;             /* goes on without a client */
+	bool announced;        /* the client knows its number */
+	bool is_use;           /* while it is open the sandbox is not idle */
+	char *command;         /* a program's command line, perhaps cut short; NULL: none */
+	enum pause_want wants; /* answered when it is so */
+	int client_fd;         /* -1: there is no client */
 	int agent_fd;
 	struct ev client_ev, agent_ev;
 	struct buf to_agent, to_client;
@@ -100,6 +107,21 @@ struct vmm {
 	bool killed;    /* by us */
 };
 
+/* Whether the machine stands still, and the commands for that; see monitor_pause.c. */
+struct pause {
+	int fd; /* where msb-vmm takes commands; -1: it has stopped to do so */
+	struct ev ev;
+	bool paused;
+	enum pause_want commanded; /* while the answer is awaited */
+	struct timer patience;
+};
+
+/* How long the sandbox may run; see monitor_limits.c. */
+struct limits {
+	struct timer lifetime;
+	struct timer idle;
+};
+
 struct monitor {
 	struct loop *loop;
 	struct launch_spec spec;
@@ -120,6 +142,8 @@ struct monitor {
 	struct vmm vmm;
 	struct session *sessions;
 	uint64_t next_session;
+	struct limits limits;
+	struct pause pause;
 	struct timer deadline; /* of booting, then of stopping */
 	uint64_t programs_ms;  /* that programs have between TERM and KILL; 0: SHUTDOWN_GRACE_MAX */
 };
@@ -133,6 +157,9 @@ void monitor_ready(struct monitor *m);
 void monitor_ended(struct monitor *m, int status);
 /* Booting has gone wrong for the reason given. */
 void monitor_boot_failed(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
+/* The sandbox has come to a limit of its own: as monitor_stop, with the reason in words. */
+void monitor_stop_for(struct monitor *m, enum end_cause cause, const char *fmt, ...)
+	PRINTF_FORMAT(3, 4);
 /* Why the sandbox ended, in words. */
 const char *monitor_end_text(const struct monitor *m);
 /* A system line in exec.log. */
@@ -143,6 +170,16 @@ void monitor_note(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 int vmm_start(struct monitor *m, struct err *e);
 void vmm_kill(struct monitor *m);
 void vmm_release(struct monitor *m);
+
+/* --- monitor_pause.c --- */
+/* Makes the socket for commands; returns msb-vmm's end of it, owned by the caller, or -1. */
+int pause_open(struct monitor *m, struct err *e);
+/*
+ * Does what is to be done next for the sessions that want a pause or its end, and for a sandbox
+ * that is being stopped, whose guest must run. May end sessions.
+ */
+void pause_step(struct monitor *m);
+void pause_release(struct monitor *m);
 
 /* --- monitor_boot.c --- */
 /*
@@ -173,6 +210,8 @@ void session_answer(struct session *s, json_t *result);
 void session_answer_error(struct session *s, enum err_code code, const char *msg);
 /* The request is the agent's, which gets it as it came, as soon as it is there. */
 void session_pass_on(struct session *s);
+/* The client has said all; somebody else gives the answer. */
+void session_hold(struct session *s);
 /* The answer is given when the sandbox is down. */
 void session_wait_for_end(struct session *s);
 /* Answers all that are open with an error, or with ok those that wait for the end. */
@@ -189,6 +228,14 @@ void attach_handle_attach(struct session *s, json_t *j);
 void attach_handle_list(struct session *s);
 /* The command line of an exec request for people, cut short; owned. */
 char *attach_command_text(json_t *argv);
+
+/* --- monitor_limits.c --- */
+/* The sandbox is ready: its time runs from now on. */
+void limits_start(struct monitor *m);
+/* It was used, or something that used it is over: the idle time starts anew. */
+void limits_used(struct monitor *m);
+/* It is paused: until it is used again, for which its end counts, it is not idle. */
+void limits_paused(struct monitor *m);
 
 /* --- upper.c --- */
 /*

@@ -9,6 +9,7 @@
  *      |       (agent not    (CONNECT sent,   |
  *      |        ready yet)    OK awaited)     +--> the agent is done: flush, close
  *      +--> STOP_WAIT (answered when the machine has ended)
+ *      +--> HELD (answered by who works on it: monitor_pause.c)
  *
  * A session may go on without a client: the sandbox's workload does from the start, another program
  * after its client has detached (monitor_attach.c). What it prints is then only logged. A client
@@ -44,6 +45,8 @@ void session_free(struct session *s)
 	while (*p != s)
 		p = &(*p)->next;
 	*p = s->next;
+	if (s->is_use)
+		limits_used(m);
 	timer_cancel(m->loop, &s->lost_timer);
 	loop_del(m->loop, &s->client_ev);
 	loop_del(m->loop, &s->agent_ev);
@@ -116,7 +119,8 @@ void session_update(struct session *s)
 {
 	uint32_t client = 0, agent = 0;
 
-	if (s->state != SESSION_STOP_WAIT && s->state != SESSION_LOST && s->whole < BUFFERED_MAX)
+	if (s->state != SESSION_STOP_WAIT && s->state != SESSION_HELD && s->state != SESSION_LOST &&
+	    s->whole < BUFFERED_MAX)
 		client |= EPOLLIN;
 	if (buf_len(&s->to_client))
 		client |= EPOLLOUT;
@@ -457,6 +461,12 @@ void session_pass_on(struct session *s)
 		connect_agent(s);
 }
 
+void session_hold(struct session *s)
+{
+	s->state = SESSION_HELD;
+	session_update(s);
+}
+
 void session_wait_for_end(struct session *s)
 {
 	s->state = SESSION_STOP_WAIT;
@@ -558,7 +568,7 @@ void session_start_workload(struct monitor *m)
 		free(command);
 		return;
 	}
-	s->is_exec = s->is_workload = s->kept = true;
+	s->is_exec = s->is_workload = s->is_use = s->kept = true;
 	s->tty = m->spec.workload.tty;
 	s->command = command;
 	connect_agent(s);

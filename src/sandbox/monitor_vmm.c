@@ -172,6 +172,16 @@ static int add_vsock(struct monitor *m, struct arguments *a, struct err *e)
 	return 0;
 }
 
+static int add_control(struct monitor *m, struct arguments *a, struct err *e)
+{
+	int fd = pause_open(m, e);
+
+	if (fd < 0)
+		return -1;
+	strv_take(&a->argv, xasprintf("--control=%d", hand_over(a, fd)));
+	return 0;
+}
+
 static int build_arguments(struct monitor *m, struct arguments *a, const char *program,
 			   struct err *e)
 {
@@ -193,7 +203,7 @@ static int build_arguments(struct monitor *m, struct arguments *a, const char *p
 		strv_add(&a->argv, "--pit");
 	strv_add(&a->argv, "--rng");
 	if (add_file(a, "--kernel", kernel, e) < 0 || add_file(a, "--initrd", initrd, e) < 0 ||
-	    add_disks(m, a, e) < 0 || add_vsock(m, a, e) < 0 ||
+	    add_disks(m, a, e) < 0 || add_vsock(m, a, e) < 0 || add_control(m, a, e) < 0 ||
 	    add_pipe(a, "--console", &m->vmm.console_fd, e) < 0 ||
 	    add_pipe(a, "--events", &m->vmm.events_fd, e) < 0)
 		return -1;

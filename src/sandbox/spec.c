@@ -61,9 +61,20 @@ json_t *launch_spec_to_json(const struct launch_spec *s)
 		json_object_set_new(j, "qemu", json_string(s->qemu));
 	if (s->kernel)
 		json_object_set_new(j, "kernel", json_string(s->kernel));
+	if (s->max_duration_s)
+		json_object_set_new(j, "max_duration_secs",
+				    json_integer((json_int_t)s->max_duration_s));
+	if (s->idle_timeout_s)
+		json_object_set_new(j, "idle_timeout_secs",
+				    json_integer((json_int_t)s->idle_timeout_s));
 	if (s->log_level)
 		json_object_set_new(j, "log_level", json_string(s->log_level));
 	return j;
+}
+
+static bool valid_duration(json_int_t seconds)
+{
+	return seconds >= 0 && (uint64_t)seconds <= SPEC_DURATION_MAX_S;
 }
 
 int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
@@ -73,16 +84,21 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	json_t *files, *boot, *workload = NULL, *item;
 	struct launch_spec s = {0};
 	int ephemeral, attached, cpus, memory;
+	json_int_t max_duration = 0, idle_timeout = 0;
 	size_t i;
 
-	if (json_unpack(j, "{s:s, s:s, s:s, s:b, s:b, s:s, s:i, s:i, s:o, s:o, s?o, s?s, s?s, s?s}",
+	if (json_unpack(j,
+			"{s:s, s:s, s:s, s:b, s:b, s:s, s:i, s:i, s:o, s:o, s?o, s?s, s?s, s?s, "
+			"s?I, s?I}",
 			"name", &name, "sandbox_dir", &sandbox_dir, "run_dir", &run_dir,
 			"ephemeral", &ephemeral, "attached", &attached, "machine", &machine, "cpus",
 			&cpus, "memory_mib", &memory, "image_files", &files, "boot", &boot,
 			"workload", &workload, "qemu", &qemu, "log_level", &log_level, "kernel",
-			&kernel) < 0 ||
+			&kernel, "max_duration_secs", &max_duration, "idle_timeout_secs",
+			&idle_timeout) < 0 ||
 	    machine_kind_parse(machine, &s.machine) < 0 || cpus < 1 || cpus > SPEC_CPUS_MAX ||
-	    memory < SPEC_MEMORY_MIB_MIN || memory > SPEC_MEMORY_MIB_MAX || !json_is_array(files))
+	    memory < SPEC_MEMORY_MIB_MIN || memory > SPEC_MEMORY_MIB_MAX || !json_is_array(files) ||
+	    !valid_duration(max_duration) || !valid_duration(idle_timeout))
 		return err_set(e, ERR_INVALID, "malformed launch spec");
 	s.name = xstrdup(name);
 	s.sandbox_dir = xstrdup(sandbox_dir);
@@ -91,6 +107,8 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	s.attached = attached;
 	s.cpus = (unsigned)cpus;
 	s.memory_mib = (unsigned)memory;
+	s.max_duration_s = (uint64_t)max_duration;
+	s.idle_timeout_s = (uint64_t)idle_timeout;
 	s.qemu = qemu ? xstrdup(qemu) : NULL;
 	s.kernel = kernel ? xstrdup(kernel) : NULL;
 	s.log_level = log_level ? xstrdup(log_level) : NULL;

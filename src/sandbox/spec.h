@@ -16,6 +16,8 @@ int machine_kind_parse(const char *s, enum machine_kind *ret);
 #define SPEC_CPUS_MAX       32
 #define SPEC_MEMORY_MIB_MIN 64
 #define SPEC_MEMORY_MIB_MAX (1 << 20)
+/* A hundred years: everything that computes with it stays far from overflow. */
+#define SPEC_DURATION_MAX_S (UINT64_C(100) * 365 * 86400)
 
 struct launch_spec {
 	char *name;
@@ -32,7 +34,9 @@ struct launch_spec {
 	struct boot_config boot;
 	bool has_workload; /* runs without a client; the sandbox ends with it */
 	struct exec_request workload;
-	char *log_level; /* of the runtime's own log; NULL: warn */
+	uint64_t max_duration_s; /* from ready on; 0: for ever */
+	uint64_t idle_timeout_s; /* 0: never */
+	char *log_level;         /* of the runtime's own log; NULL: warn */
 };
 
 void launch_spec_release(struct launch_spec *s);

@@ -13,7 +13,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-static const char *const status_names[] = {"Created", "Running", "Stopped", "Crashed", "Failed"};
+static const char *const status_names[] = {"Created", "Running", "Paused",
+					   "Stopped", "Crashed", "Failed"};
 static_assert(ARRAY_SIZE(status_names) == SANDBOX_STATUS_COUNT, "every status has a name");
 
 #define END_FILE_MAX (64 * KIB)
@@ -38,6 +39,19 @@ void sandbox_rows_free(struct sandbox_row *rows, size_t n)
 const char *sandbox_status_name(enum sandbox_status s)
 {
 	return status_names[s];
+}
+
+bool sandbox_is_up(const struct sandbox_row *r)
+{
+	return r->status == SANDBOX_RUNNING || r->status == SANDBOX_PAUSED;
+}
+
+int sandbox_check_not_paused(const struct sandbox_row *r, struct err *e)
+{
+	if (r->status != SANDBOX_PAUSED)
+		return 0;
+	err_set(e, ERR_STATE, "sandbox is paused: %s", r->name);
+	return err_hint(e, "msb resume %s", r->name);
 }
 
 static enum sandbox_status status_from_name(const char *name)
@@ -87,6 +101,7 @@ static int lock_run_dir(const struct home *h, int64_t id, bool create, bool wait
 {
 	_cleanup_free_ char *dir = sandbox_run_dir(h, id);
 	_cleanup_free_ char *path = xasprintf("%s/lock", dir);
+	_cleanup_free_ char *paused = xasprintf("%s/paused", dir);
 
 	for (;;) {
 		_cleanup_close_ int fd = -1;
@@ -104,8 +119,11 @@ static int lock_run_dir(const struct home *h, int64_t id, bool create, bool wait
 				return -errno;
 		/* Whoever held it before may have deleted the file with the sandbox. */
 		if (stat(path, &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
-		    by_path.st_ino == by_fd.st_ino)
+		    by_path.st_ino == by_fd.st_ino) {
+			/* Nobody runs: who paused it died. */
+			unlink(paused);
 			return steal_fd(&fd);
+		}
 		if (!create)
 			return -ENOENT;
 	}
@@ -379,6 +397,14 @@ static void read_end(const struct home *h, const struct sandbox_row *row,
 	json_decref(j);
 }
 
+/* What the monitor says that holds the lock. */
+static bool is_paused(const struct home *h, const struct sandbox_row *row)
+{
+	_cleanup_free_ char *path = home_path(h, "run/%lld/paused", (long long)row->id);
+
+	return access(path, F_OK) == 0;
+}
+
 /*
  * Reads again what may have changed until the lock was there. 1, 0 when there is no such row, or
  * -1.
@@ -438,12 +464,15 @@ static int repair_row(struct db *db, const struct home *h, struct sandbox_row *r
 	if (row->status != SANDBOX_RUNNING)
 		return 1;
 	lock = lock_run_dir(h, row->id, false, false);
-	if (lock == -EWOULDBLOCK)
-		return 1;
 	if (lock == -ENOENT)
 		lock = lock_run_dir(h, row->id, true, false);
+	if (lock == -EWOULDBLOCK) {
+		if (is_paused(h, row))
+			row->status = SANDBOX_PAUSED;
+		return 1;
+	}
 	if (lock < 0)
-		return lock == -EWOULDBLOCK ? 1 : err_sys(e, -lock, "cannot lock '%s'", row->name);
+		return err_sys(e, -lock, "cannot lock '%s'", row->name);
 	return repair_locked(db, h, row, e);
 }
 

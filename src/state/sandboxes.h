@@ -16,6 +16,7 @@
 enum sandbox_status {
 	SANDBOX_CREATED, /* never started */
 	SANDBOX_RUNNING,
+	SANDBOX_PAUSED, /* is in no row: it runs, but its machine stands still */
 	SANDBOX_STOPPED,
 	SANDBOX_CRASHED, /* ended without being asked to */
 	SANDBOX_FAILED,  /* did not come up */
@@ -38,6 +39,11 @@ struct sandbox_row {
 void sandbox_row_release(struct sandbox_row *r);
 /* "Running" and so on. */
 const char *sandbox_status_name(enum sandbox_status s);
+
+/* Whether it has a machine, paused or not. */
+bool sandbox_is_up(const struct sandbox_row *r);
+/* -1 with ERR_STATE for a paused one, which can do nothing. */
+int sandbox_check_not_paused(const struct sandbox_row *r, struct err *e);
 
 /* Checks a name given by the user: 1 to 128 bytes of the allowed set. 0 or -1. */
 int sandbox_name_check(const char *name, struct err *e);
@@ -84,8 +90,8 @@ int sandboxes_list(struct db *db, const struct home *h, const struct sandbox_que
 void sandbox_rows_free(struct sandbox_row *rows, size_t n);
 
 /*
- * What the monitor wrote about the last end, an object with "status", "reason", "ended_at" and, of
- * a workload, "exit_code". Owned; NULL if it wrote nothing, also while the sandbox runs.
+ * What the monitor wrote about the last end, an object with "status", "cause", "reason", "ended_at"
+ * and, of a workload, "exit_code". Owned; NULL if it wrote nothing, also while the sandbox runs.
  */
 json_t *sandbox_read_end(const struct home *h, const struct sandbox_row *row);
 

@@ -107,6 +107,23 @@ static void test_local(void **state)
 	assert_string_equal(out, "2026-01-31 12:00:00");
 }
 
+static void test_duration(void **state)
+{
+	static const struct {
+		uint64_t seconds;
+		const char *text;
+	} cases[] = {{0, "0s"},   {1, "1s"},    {59, "59s"},   {60, "1m"},     {90, "90s"},
+		     {300, "5m"}, {3600, "1h"}, {5400, "90m"}, {86400, "24h"}, {86401, "86401s"}};
+	char out[DURATION_LEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		duration_format(cases[i].seconds, out);
+		assert_string_equal(out, cases[i].text);
+	}
+	duration_format(UINT64_MAX, out);
+	assert_string_equal(out, "18446744073709551615s");
+}
+
 static void test_clocks(void **state)
 {
 	uint64_t a = clock_mono_ns(), b = clock_mono_ns();
@@ -119,9 +136,8 @@ static void test_clocks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rfc3339),
-		cmocka_unit_test(test_rfc3339_parse),
-		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_rfc3339_parse),
+		cmocka_unit_test(test_local),   cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_clocks),
 	};
 

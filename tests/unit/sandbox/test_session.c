@@ -12,6 +12,8 @@
 
 static struct {
 	unsigned stops;
+	unsigned uses;
+	unsigned pauses;
 	enum end_cause cause;
 	uint64_t grace_ms;
 	char notes[256];
@@ -36,6 +38,17 @@ void monitor_note(struct monitor *m, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(seen.notes, sizeof(seen.notes), fmt, ap);
 	va_end(ap);
+}
+
+void limits_used(struct monitor *m)
+{
+	seen.uses++;
+}
+
+/* As if msb-vmm had not answered yet. */
+void pause_step(struct monitor *m)
+{
+	seen.pauses++;
 }
 
 struct fixture {
@@ -284,6 +297,95 @@ static void test_status(void **state)
 	assert_int_equal(json_integer_value(json_object_get(j, "memory_mib")), 512);
 	json_decref(j);
 	assert_int_equal(sessions(f), 0);
+}
+
+/* What starts the idle time anew: a touch, and the end of a program, but not of a ping. */
+static void test_use(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	json_t *j;
+	int fd, guest;
+
+	fd = request(f, "{\"op\":\"touch\"}");
+	run(f);
+	j = result(fd, &e);
+	assert_int_equal(message_check(j, &e), 0);
+	json_decref(j);
+	assert_int_equal(seen.uses, 1);
+
+	fd = request(f, "{\"op\":\"ping\"}");
+	run(f);
+	guest = agent(f);
+	close(fd);
+	run(f);
+	assert_int_equal(sessions(f), 0);
+	assert_int_equal(seen.uses, 1);
+	close(guest);
+
+	fd = request(f, "{\"op\":\"exec\",\"argv\":[\"a\"]}");
+	run(f);
+	guest = agent(f);
+	assert_true(f->m.sessions->is_use);
+	assert_int_equal(seen.uses, 1);
+	close(fd);
+	run(f);
+	assert_int_equal(seen.uses, 2);
+	close(guest);
+
+	f->m.state = MONITOR_STOPPING;
+	fd = request(f, "{\"op\":\"touch\"}");
+	run(f);
+	assert_error(fd, ERR_STATE);
+	assert_int_equal(seen.uses, 2);
+}
+
+/* While it is paused, what needs the guest is refused; what does not waits or is done. */
+static void test_paused(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	json_t *j;
+	char name[] = "box";
+	int fd;
+
+	f->m.spec.name = name;
+	fd = request(f, "{\"op\":\"pause\"}");
+	run(f);
+	assert_int_equal(seen.pauses, 1);
+	assert_int_equal(f->m.sessions->wants, WANTS_PAUSE);
+	close(fd);
+	run(f);
+	assert_int_equal(sessions(f), 0);
+
+	f->m.pause.paused = true;
+	fd = request(f, "{\"op\":\"exec\",\"argv\":[\"a\"]}");
+	run(f);
+	j = result(fd, &e);
+	assert_int_equal(message_check(j, &e), -1);
+	assert_int_equal(e.code, ERR_STATE);
+	assert_string_equal(e.msg, "sandbox is paused: box");
+	assert_string_equal(e.hint, "msb resume box");
+	json_decref(j);
+	fd = request(f, "{\"op\":\"ping\"}");
+	run(f);
+	assert_error(fd, ERR_STATE);
+
+	fd = request(f, "{\"op\":\"status\"}");
+	run(f);
+	j = result(fd, &e);
+	assert_string_equal(json_string_value(json_object_get(j, "state")), "paused");
+	json_decref(j);
+	fd = request(f, "{\"op\":\"resume\"}");
+	run(f);
+	assert_int_equal(seen.pauses, 2);
+	assert_int_equal(f->m.sessions->wants, WANTS_RESUME);
+	close(fd);
+
+	f->m.state = MONITOR_STOPPING;
+	fd = request(f, "{\"op\":\"pause\"}");
+	run(f);
+	assert_error(fd, ERR_STATE);
 }
 
 static void test_bad_requests(void **state)
@@ -878,6 +980,8 @@ int main(void)
 		session_test(test_tap_bounds_the_result),
 		session_test(test_status),
 		session_test(test_bad_requests),
+		session_test(test_use),
+		session_test(test_paused),
 		session_test(test_request_byte_by_byte),
 		session_test(test_client_leaves),
 		session_test(test_stop),

@@ -54,6 +54,8 @@ static void test_round_trip(void **state)
 	assert_false(s.has_workload);
 	assert_null(s.qemu);
 	assert_null(s.log_level);
+	assert_int_equal(s.max_duration_s, 0);
+	assert_int_equal(s.idle_timeout_s, 0);
 	again = launch_spec_to_json(&s);
 	text = json_dumps(again, JSON_COMPACT);
 	assert_string_equal(text, SPEC_TEXT);
@@ -71,6 +73,8 @@ static void test_optional_fields(void **state)
 	json_object_set_new(j, "qemu", json_string("/usr/bin/qemu"));
 	json_object_set_new(j, "log_level", json_string("debug"));
 	json_object_set_new(j, "ephemeral", json_true());
+	json_object_set_new(j, "max_duration_secs", json_integer(300));
+	json_object_set_new(j, "idle_timeout_secs", json_integer(30));
 	json_object_set_new(j, "workload", json_pack("{s:[s, s]}", "argv", "echo", "hi"));
 	assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
 	json_decref(j);
@@ -80,6 +84,8 @@ static void test_optional_fields(void **state)
 	json_decref(again);
 	assert_string_equal(s.qemu, "/usr/bin/qemu");
 	assert_string_equal(s.log_level, "debug");
+	assert_int_equal(s.max_duration_s, 300);
+	assert_int_equal(s.idle_timeout_s, 30);
 	assert_true(s.ephemeral);
 	assert_true(s.has_workload);
 	assert_string_equal(s.workload.argv.v[1], "hi");
@@ -130,6 +136,10 @@ static void test_malformed(void **state)
 		{"workload", "{\"argv\":[1]}"},
 		{"qemu", "1"},
 		{"log_level", "[]"},
+		{"max_duration_secs", "-1"},
+		{"max_duration_secs", "1.5"},
+		{"idle_timeout_secs", "9000000000000000000"},
+		{"idle_timeout_secs", "\"30\""},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

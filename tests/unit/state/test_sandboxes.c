@@ -290,6 +290,37 @@ static void test_running_while_locked(void **state)
 	assert_status(f, "box", SANDBOX_CRASHED, NULL);
 }
 
+static void test_paused(void **state)
+{
+	struct fixture *f = *state;
+	struct holder h = start(f, "box");
+	struct sandbox_query q = {.running = true};
+	struct sandbox_row row, *rows;
+	_cleanup_free_ char *path = NULL;
+	size_t n;
+
+	assert_ok(get(f, "box", &row), &f->e);
+	assert_true(sandbox_is_up(&row));
+	assert_ok(sandbox_check_not_paused(&row, &f->e), &f->e);
+	path = home_path(&f->home, "run/%lld/paused", (long long)row.id);
+	sandbox_row_release(&row);
+
+	/* The monitor's word for it. */
+	assert_int_equal(write_file_atomic(AT_FDCWD, path, "", 0, 0600), 0);
+	assert_status(f, "box", SANDBOX_PAUSED, NULL);
+	assert_ok(sandboxes_list(&f->db, &f->home, &q, &rows, &n, &f->e), &f->e);
+	assert_int_equal(n, 1);
+	assert_int_equal(rows[0].status, SANDBOX_PAUSED);
+	assert_true(sandbox_is_up(&rows[0]));
+	assert_err(sandbox_check_not_paused(&rows[0], &f->e), &f->e, ERR_STATE);
+	sandbox_rows_free(rows, n);
+
+	/* It is worth nothing without the monitor. */
+	let_go(&h);
+	assert_status(f, "box", SANDBOX_CRASHED, NULL);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void test_owner_was_killed(void **state)
 {
 	struct fixture *f = *state;
@@ -629,6 +660,7 @@ int main(void)
 		home_test(test_leftovers_are_replaced),
 		home_test(test_one_creator_wins),
 		home_test(test_running_while_locked),
+		home_test(test_paused),
 		home_test(test_owner_was_killed),
 		home_test(test_repair_from_end_file),
 		home_test(test_repair_without_run_directory),

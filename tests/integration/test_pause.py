@@ -1,0 +1,189 @@
+"""msb pause and resume: a machine that stands still."""
+import json
+import os
+import signal
+import socket
+import struct
+
+import pytest
+
+import harness
+from harness import finish, read_until
+
+pytestmark = pytest.mark.lab
+
+FOR_EVER = ["sleep", "1000000"]
+
+
+@pytest.fixture
+def running(msb, name):
+    msb("create", "-q", "-m", "128M", "--name", name, "--label", "is=paused", "busybox").ok()
+    return name
+
+
+def run_dir(msb, name):
+    """That of a sandbox which is the newest."""
+    folder = os.path.join(msb.path, "run")
+    return os.path.join(folder, max(filter(str.isdigit, os.listdir(folder)), key=int))
+
+
+def monitor_of(msb, name):
+    """Its operations, without msb between."""
+    def ask(**request):
+        # The path may be too long for a socket's address.
+        at = os.open(run_dir(msb, name), os.O_PATH)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(harness.LIMIT)
+            s.connect(f"/proc/self/fd/{at}/control.sock")
+            os.close(at)
+            data = json.dumps(request).encode()
+            s.sendall(struct.pack("<IBBH", len(data), 1, 0, 0) + data)
+            answer = b""
+            while piece := s.recv(65536):
+                answer += piece
+        return json.loads(answer[8:])
+    return ask
+
+
+def new_processes(before):
+    """Those of the sandbox that was started since, by name."""
+    everything = harness.all_processes()
+    return {everything[pid].name: pid for pid in set(harness.runtime_processes()) - set(before)}
+
+
+def processor_time(processes):
+    """What the machine's process has used so far, in ticks."""
+    pid = processes.get("qemu-system-x86") or processes["msb-vmm"]
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        user, system = f.read().rsplit(")", 1)[1].split()[11:13]
+    return int(user) + int(system)
+
+
+def test_life(msb, running):
+    r = msb("pause", running)
+    assert r.ok() == b"" and "✓ Paused" in r.err.decode() and running in r.err.decode()
+    assert msb.sandboxes()[running] == "Paused"
+    assert running in msb("ps", "-q").text().split()
+    assert running not in msb("ls", "--running", "-q").text().split()
+    assert running not in msb("ls", "--stopped", "-q").text().split()
+    shown = json.loads(msb("inspect", "--format", "json", running).ok())
+    assert shown["status"] == "Paused" and shown["last_end"] is None
+    msb("pause", "-q", running).ok()  # as it is
+
+    for command in (("exec", running, "--", "true"), ("ping", running), ("start", running),
+                    ("run", "--name", running, "busybox", "--", "true")):
+        r = msb(*command)
+        assert r.rc == 1 and f"error: sandbox is paused: {running}\n" in r.err.decode(), r
+        assert f"msb resume {running}" in r.err.decode()
+    msb("rm", running).failed(1, "still running")
+    ask = monitor_of(msb, running)
+    assert ask(op="status")["state"] == "paused"
+    assert ask(op="exec", argv=["true"])["error"]["code"] == "state"
+    msb("touch", "-q", running).ok()
+
+    r = msb("resume", "--label", "is=paused")
+    assert r.ok() == b"" and "✓ Resumed" in r.err.decode()
+    assert msb.sandboxes()[running] == "Running"
+    assert msb("exec", running, "--", "echo", "on").ok() == b"on\n"
+    msb("resume", "-q", running).ok()
+
+
+def test_session(msb, running):
+    """What runs stands still, and goes on."""
+    p = msb.popen("exec", running, "--", "sh", "-c", "while read x; do echo got $x; done")
+    p.stdin.write(b"one\n")
+    p.stdin.flush()
+    read_until(p.stdout.fileno(), b"got one\n")
+    msb("pause", "-q", running).ok()
+    p.stdin.write(b"two\n")
+    p.stdin.flush()
+    assert p.poll() is None
+    msb("resume", "-q", running).ok()
+    read_until(p.stdout.fileno(), b"got two\n")
+    p.stdin.close()
+    assert p.wait(harness.LIMIT) == 0
+
+
+def test_stop(msb, running):
+    """It is woken to write its files."""
+    msb("exec", running, "--", "sh", "-c", "echo kept >/file").ok()
+    msb("pause", "-q", running).ok()
+    msb("stop", "-q", "-t", "60", running).ok()
+    assert msb.sandboxes()[running] == "Stopped"
+    msb("pause", running).failed(1, f"sandbox is not running: {running}")
+    msb("resume", running).failed(1, f"sandbox is not running: {running}")
+    assert msb("exec", running, "--", "cat", "/file").ok() == b"kept\n"
+
+
+def test_restart(msb, running):
+    msb("pause", "-q", running).ok()
+    msb("restart", "-q", "-t", "60", running).ok()
+    assert msb.sandboxes()[running] == "Running"
+
+
+def test_force(msb, running):
+    msb("pause", "-q", running).ok()
+    msb("rm", "-f", "-q", running).ok()
+    assert running not in msb.sandboxes()
+
+
+def test_still(msb, name):
+    """Its processors do no work, however much there is."""
+    before = harness.runtime_processes()
+    msb("run", "-d", "-q", "-m", "128M", "--name", name, "busybox", "--", "sh", "-c",
+        "while :; do :; done").ok()
+    mine = new_processes(before)
+    start = processor_time(mine)
+    harness.wait_for(lambda: processor_time(mine) > start + 5, "it is not busy")
+    msb("pause", "-q", name).ok()
+    still = processor_time(mine)
+    for _ in range(3):
+        msb("ls").ok()  # takes longer than a tick
+    assert processor_time(mine) <= still + 1
+    msb("resume", "-q", name).ok()
+    harness.wait_for(lambda: processor_time(mine) > still + 5, "it does not go on")
+
+
+def test_crash(msb, name):
+    """A file says that it is paused, but only as long as its monitor lives."""
+    before = harness.runtime_processes()
+    running = name
+    msb("create", "-q", "-m", "128M", "--name", name, "busybox").ok()
+    msb("pause", "-q", running).ok()
+    folder = run_dir(msb, running)
+    assert "paused" in os.listdir(folder)
+    mine = new_processes(before)
+    os.kill(mine["msb-monitor"], signal.SIGKILL)
+    harness.wait_for_exit(mine.values())
+    assert msb.sandboxes()[running] == "Crashed"
+    assert "paused" not in os.listdir(folder)
+    msb("start", "-q", running).ok()
+    assert msb.sandboxes()[running] == "Running"
+
+
+def test_limits(msb, name):
+    """The maximum duration goes on."""
+    msb("create", "-q", "-m", "128M", "--name", name, "--max-duration", "3", "--idle-timeout", "1h",
+        "busybox").ok()
+    msb("pause", "-q", name)  # it may be over already
+    harness.wait_for(lambda: msb.sandboxes()[name] == "Stopped", "it goes on")
+    end = json.loads(msb("inspect", "--format", "json", name).ok())["last_end"]
+    assert end["cause"] == "MaxDurationExceeded"
+
+
+def test_owner_leaves(msb):
+    """The client of a paused sandbox ends, and the sandbox with it."""
+    p = msb.popen("run", "-m", "128M", "--label", "is=owned", "busybox", "--", "sh", "-c",
+                  "echo up; exec sleep 1000000")
+    read_until(p.stdout.fileno(), b"up")
+    msb("pause", "-q", "--label", "is=owned").ok()
+    p.send_signal(signal.SIGKILL)
+    finish(p)
+    harness.wait_for(lambda: "Paused" not in msb.sandboxes().values(), "it is still there")
+
+
+def test_errors(msb, box):
+    for command in ("pause", "resume"):
+        msb(command).failed(2, "--label")
+        msb(command, "absent").failed(1, "sandbox not found: absent")
+    assert msb.sandboxes()[box] == "Running"
