@@ -262,7 +262,7 @@ int unix_listen_at(int dirfd, const char *name, int backlog)
 	return steal_fd(&fd);
 }
 
-int unix_connect_at(int dirfd, const char *name)
+static int connect_at(int dirfd, const char *name, int flags)
 {
 	struct sockaddr_un sa;
 	_cleanup_close_ int fd = -1;
@@ -270,11 +270,21 @@ int unix_connect_at(int dirfd, const char *name)
 
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		return -errno;
 	while (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		if (errno != EINTR)
 			return -errno;
 	return steal_fd(&fd);
+}
+
+int unix_connect_at(int dirfd, const char *name)
+{
+	return connect_at(dirfd, name, 0);
+}
+
+int unix_connect_now_at(int dirfd, const char *name)
+{
+	return connect_at(dirfd, name, SOCK_NONBLOCK);
 }

@@ -37,3 +37,5 @@ int remove_tree(int dirfd, const char *path);
  */
 int unix_listen_at(int dirfd, const char *name, int backlog);
 int unix_connect_at(int dirfd, const char *name);
+/* The same without waiting: non-blocking, and -EAGAIN when as many wait there as are allowed to. */
+int unix_connect_now_at(int dirfd, const char *name);

@@ -8,6 +8,7 @@ typedef int command_fn(struct cli *cli, void *args, struct operands *ops, struct
 
 command_fn cmd_run, cmd_exec, cmd_create, cmd_start, cmd_stop, cmd_rm, cmd_ls, cmd_logs;
 command_fn cmd_inspect, cmd_ps, cmd_restart, cmd_attach, cmd_touch, cmd_pause, cmd_resume;
+command_fn cmd_metrics;
 command_fn cmd_doctor, cmd_ping, cmd_pull, cmd_load, cmd_image_ls, cmd_image_inspect, cmd_image_rm;
 command_fn cmd_registry_login, cmd_registry_logout, cmd_registry_ls;
 command_fn cmd_image_prune, cmd_image_save;
@@ -15,7 +16,7 @@ command_fn cmd_completion, cmd_man;
 
 extern const struct opt *const attach_options[];
 extern const struct opt *const doctor_options[], *const ping_options[], *const touch_options[];
-extern const struct opt *const pause_options[], *const resume_options[];
+extern const struct opt *const pause_options[], *const resume_options[], *const metrics_options[];
 extern const struct opt *const run_options[], *const create_options[], *const exec_options[];
 extern const struct opt *const start_options[], *const stop_options[], *const rm_options[];
 extern const struct opt *const inspect_options[], *const ps_options[], *const restart_options[];
@@ -28,7 +29,7 @@ extern const struct opt *const image_prune_options[], *const image_save_options[
 extern const struct opt *const completion_options[], *const man_options[];
 
 extern const size_t attach_args_size, doctor_args_size, ping_args_size, touch_args_size;
-extern const size_t pause_args_size, resume_args_size;
+extern const size_t pause_args_size, resume_args_size, metrics_args_size;
 extern const size_t run_args_size, create_args_size, exec_args_size, start_args_size;
 extern const size_t stop_args_size, rm_args_size, ls_args_size, logs_args_size;
 extern const size_t inspect_args_size, ps_args_size, restart_args_size;

@@ -232,6 +232,14 @@ static const struct command commands[] = {
 		.max_args = SIZE_MAX,
 	},
 	{
+		.name = "metrics",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] [NAME]...",
+		.summary = "Show what running sandboxes use",
+		COMMAND(metrics),
+		.max_args = SIZE_MAX,
+	},
+	{
 		.name = "logs",
 		.group = "Sandboxes",
 		.usage = "[OPTIONS] <NAME>",

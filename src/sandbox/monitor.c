@@ -472,6 +472,7 @@ int main(int argc, char **argv)
 		.boot = {.offers_fd = -1, .fd = -1},
 		.vmm = {.pidfd = -1, .events_fd = -1, .console_fd = -1},
 		.pause.fd = -1,
+		.metrics.upper_fd = -1,
 		.times.start = clock_mono_ns(),
 		.exec_log.fd = -1,
 		.kernel_log.fd = -1,
@@ -499,6 +500,7 @@ int main(int argc, char **argv)
 	vmm_release(&m);
 	boot_release(&m);
 	pause_release(&m);
+	metrics_release(&m);
 	logfile_close(&m.exec_log);
 	logfile_close(&m.kernel_log);
 	launch_spec_release(&m.spec);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/loop.h"
+#include "base/stats.h"
 #include "sandbox/logfile.h"
 #include "sandbox/spec.h"
 
@@ -116,6 +117,24 @@ struct pause {
 	struct timer patience;
 };
 
+/* What the machine had done at some time. */
+struct sample {
+	uint64_t time_ns; /* CLOCK_MONOTONIC; 0: never taken */
+	uint64_t cpu_ns;
+	struct stats_disk image, upper;
+	uint64_t balloon_bytes;
+};
+
+/* What the machine does and uses; see monitor_metrics.c. */
+struct metrics {
+	const struct stats_page *page; /* msb-vmm writes to it */
+	int upper_fd;                  /* the writable disk */
+	pid_t emulator;                /* a child of msb-vmm; 0: there is none */
+	struct sample latest;          /* also the lower bound of everything later */
+	struct sample last, before;    /* of the timer */
+	struct timer timer;
+};
+
 /* How long the sandbox may run; see monitor_limits.c. */
 struct limits {
 	struct timer lifetime;
@@ -144,6 +163,7 @@ struct monitor {
 	uint64_t next_session;
 	struct limits limits;
 	struct pause pause;
+	struct metrics metrics;
 	struct timer deadline; /* of booting, then of stopping */
 	uint64_t programs_ms;  /* that programs have between TERM and KILL; 0: SHUTDOWN_GRACE_MAX */
 };
@@ -228,6 +248,17 @@ void attach_handle_attach(struct session *s, json_t *j);
 void attach_handle_list(struct session *s);
 /* The command line of an exec request for people, cut short; owned. */
 char *attach_command_text(json_t *argv);
+
+/* --- monitor_metrics.c --- */
+/* Makes the page for counters; returns a descriptor of it for msb-vmm, or -1. */
+int metrics_open(struct monitor *m, struct err *e);
+/* The machine has started: from now on it is looked at. */
+void metrics_start(struct monitor *m);
+/* msb-vmm says that this process has the vCPUs. */
+void metrics_set_emulator(struct monitor *m, const char *pid);
+/* The answer to a request for them; owned. */
+json_t *metrics_answer(struct monitor *m);
+void metrics_release(struct monitor *m);
 
 /* --- monitor_limits.c --- */
 /* The sandbox is ready: its time runs from now on. */

@@ -78,6 +78,8 @@ void session_handle_request(struct session *s, const struct frame *f)
 		session_answer_error(s, ERR_INVALID, e.msg[0] ? e.msg : "malformed request");
 	} else if (strcmp(op, "status") == 0) {
 		session_answer(s, status_answer(s->m));
+	} else if (strcmp(op, "metrics") == 0) {
+		session_answer(s, metrics_answer(s->m));
 	} else if (strcmp(op, "stop") == 0) {
 		handle_stop(s, j);
 	} else if (strcmp(op, "sessions") == 0) {

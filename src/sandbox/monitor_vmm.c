@@ -23,6 +23,8 @@ static void handle_event(struct monitor *m, const char *line)
 {
 	if (str_starts_with(line, "end "))
 		snprintf(m->vmm.end, sizeof(m->vmm.end), "%s", line + 4);
+	else if (str_starts_with(line, "emulator "))
+		metrics_set_emulator(m, line + strlen("emulator "));
 }
 
 static void read_events(struct monitor *m)
@@ -143,6 +145,7 @@ static int add_disks(struct monitor *m, struct arguments *a, struct err *e)
 	if (fd < 0)
 		return -1;
 	strv_take(&a->argv, xasprintf("--disk=rw,serial=upper,fd=%d", hand_over(a, fd)));
+	m->metrics.upper_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return 0;
 }
 
@@ -182,6 +185,16 @@ static int add_control(struct monitor *m, struct arguments *a, struct err *e)
 	return 0;
 }
 
+static int add_stats(struct monitor *m, struct arguments *a, struct err *e)
+{
+	int fd = metrics_open(m, e);
+
+	if (fd < 0)
+		return -1;
+	strv_take(&a->argv, xasprintf("--stats=%d", hand_over(a, fd)));
+	return 0;
+}
+
 static int build_arguments(struct monitor *m, struct arguments *a, const char *program,
 			   struct err *e)
 {
@@ -204,7 +217,7 @@ static int build_arguments(struct monitor *m, struct arguments *a, const char *p
 	strv_add(&a->argv, "--rng");
 	if (add_file(a, "--kernel", kernel, e) < 0 || add_file(a, "--initrd", initrd, e) < 0 ||
 	    add_disks(m, a, e) < 0 || add_vsock(m, a, e) < 0 || add_control(m, a, e) < 0 ||
-	    add_pipe(a, "--console", &m->vmm.console_fd, e) < 0 ||
+	    add_stats(m, a, e) < 0 || add_pipe(a, "--console", &m->vmm.console_fd, e) < 0 ||
 	    add_pipe(a, "--events", &m->vmm.events_fd, e) < 0)
 		return -1;
 	return 0;
@@ -247,6 +260,7 @@ int vmm_start(struct monitor *m, struct err *e)
 		return r;
 	m->vmm.pid = pid;
 	m->times.spawned = clock_mono_ns();
+	metrics_start(m);
 	r = watch(m);
 	return r < 0 ? err_sys(e, -r, "cannot watch the machine") : 0;
 }

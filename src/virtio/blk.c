@@ -38,6 +38,8 @@ struct blk {
 	struct virtio_device dev;
 	struct disk *disk;
 	char serial[BLK_SERIAL_MAX];
+	struct stats_disk *counts;   /* never NULL */
+	struct stats_disk uncounted; /* what nobody wants to know */
 };
 
 struct request {
@@ -57,22 +59,34 @@ static int offset_of(uint64_t sector, uint64_t *ret)
 
 static int do_read(struct blk *b, struct request *rq)
 {
-	uint64_t offset;
+	uint64_t offset, len = rq->in.left;
+	int r;
 
 	if (rq->in.left % (1u << SECTOR_SHIFT) || rq->in.left > REQUEST_MAX ||
 	    offset_of(rq->sector, &offset) < 0)
 		return -EINVAL;
-	return disk_read(b->disk, offset, &rq->in, rq->in.left);
+	r = disk_read(b->disk, offset, &rq->in, rq->in.left);
+	if (r == 0) {
+		stats_add(&b->counts->reads, 1);
+		stats_add(&b->counts->read_bytes, len);
+	}
+	return r;
 }
 
 static int do_write(struct blk *b, struct request *rq)
 {
-	uint64_t offset;
+	uint64_t offset, len = rq->out.left;
+	int r;
 
 	if (rq->out.left % (1u << SECTOR_SHIFT) || rq->out.left > REQUEST_MAX ||
 	    offset_of(rq->sector, &offset) < 0)
 		return -EINVAL;
-	return disk_write(b->disk, offset, &rq->out, rq->out.left);
+	r = disk_write(b->disk, offset, &rq->out, rq->out.left);
+	if (r == 0) {
+		stats_add(&b->counts->writes, 1);
+		stats_add(&b->counts->written_bytes, len);
+	}
+	return r;
 }
 
 static int do_discard(struct blk *b, struct request *rq, bool zeroes)
@@ -267,6 +281,7 @@ struct virtio_device *blk_new(struct disk *disk, const char *serial)
 		return NULL;
 	}
 	b->disk = disk;
+	b->counts = &b->uncounted;
 	memcpy(b->serial, serial, strnlen(serial, sizeof(b->serial)));
 	r = virtio_device_init(&b->dev, &blk_ops, VIRTIO_ID_BLOCK, "blk", 1, QUEUE_SIZE);
 	if (r < 0) {
@@ -276,4 +291,9 @@ struct virtio_device *blk_new(struct disk *disk, const char *serial)
 	}
 	describe(b);
 	return &b->dev;
+}
+
+void blk_count(struct virtio_device *dev, struct stats_disk *counts)
+{
+	container_of(dev, struct blk, dev)->counts = counts;
 }

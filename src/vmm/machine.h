@@ -10,7 +10,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "base/stats.h"
 #include "vmm/tsc.h"
+
+#include <sys/types.h>
 
 #define MACHINE_CPUS_MAX    32
 #define MACHINE_DEVICES_MAX 8
@@ -33,6 +36,7 @@ struct machine_spec {
 	/* In the order in which the guest finds them; the machine takes them over. */
 	struct virtio_device *devices[MACHINE_DEVICES_MAX];
 	unsigned int n_devices;
+	struct stats_page *stats; /* where its own devices count; NULL: nobody does */
 	/* Taken as early as possible in the program. */
 	struct tsc_sample tsc;
 };
@@ -66,7 +70,8 @@ struct machine {
 	const struct machine_ops *ops;
 	/* Called once from the loop, when all devices are done; `text` may be empty. */
 	void (*on_end)(struct machine *m, enum machine_end end, const char *text);
-	void *ctx; /* for on_end */
+	void *ctx;      /* for on_end */
+	pid_t emulator; /* the process with the vCPUs, if it is another one; 0: it is this one */
 };
 
 /*

@@ -6,6 +6,7 @@
  *(control.h), SIGTERM ends the machine at once. On the events descriptor it writes
  *
  *	start <machine>
+ *	emulator <pid>: the process of the vCPUs, if it is another one; only with --stats
  *	end reboot | end shutdown | end panic <text> | end triple-fault <text> |
  *	end killed | end error <text>
  *
@@ -27,9 +28,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 struct vmm {
 	struct options options;
@@ -37,6 +40,8 @@ struct vmm {
 	struct ev signal_ev;
 	struct machine *machine;
 	struct control control;
+	struct stats_page *stats; /* shared with the monitor; our own if it wants to know nothing */
+	struct stats_page unshared;
 	enum machine_end end;
 };
 
@@ -104,6 +109,26 @@ static int watch_signals(struct vmm *v, struct err *e)
 	return 0;
 }
 
+/* Maps the page to count in. What it is a file of is the monitor's business, but it must be there.
+ */
+static int map_stats(struct vmm *v, struct err *e)
+{
+	_cleanup_close_ int fd = steal_fd(&v->options.stats_fd);
+	struct stat st;
+	void *p;
+
+	v->stats = &v->unshared;
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(struct stats_page))
+		return err_set(e, ERR_INVALID, "the file for counters is too short");
+	p = mmap(NULL, sizeof(struct stats_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return err_sys(e, errno, "cannot map the file for counters");
+	v->stats = p;
+	return 0;
+}
+
 static int add_disk(struct machine_spec *spec, struct option_disk *d, struct err *e)
 {
 	struct disk *disk = disk_new(d->fds, d->n_fds, d->writable);
@@ -119,6 +144,7 @@ static int add_disk(struct machine_spec *spec, struct option_disk *d, struct err
 	dev = blk_new(disk, d->serial);
 	if (!dev)
 		return err_sys(e, errno, "cannot set up disk '%s'", d->serial);
+	blk_count(dev, d->writable ? &spec->stats->upper : &spec->stats->image);
 	spec->devices[spec->n_devices++] = dev;
 	return 0;
 }
@@ -177,6 +203,9 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 		log_info("using machine '%s': %s", ops->name, reason);
 	if (control_start(&v->control, v->loop, steal_fd(&o->control_fd), e) < 0)
 		return -1;
+	if (map_stats(v, e) < 0)
+		return -1;
+	spec.stats = v->stats;
 	if (make_devices(&spec, o, e) < 0) {
 		for (unsigned int i = 0; i < spec.n_devices; i++)
 			virtio_device_free(spec.devices[i]);
@@ -192,6 +221,8 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 	close_fd(&o->load_fd);
 	v->control.machine = v->machine;
 	event(v, "start %s", ops->name);
+	if (v->machine->emulator && v->stats != &v->unshared)
+		event(v, "emulator %d", v->machine->emulator);
 	return 0;
 }
 

@@ -38,14 +38,16 @@ const char options_usage[] =
 	"  --events=FD               gets a line per event\n"
 	"  --load=FD                 go on with a saved machine instead of booting a kernel\n"
 	"  --control=FD              socket for commands: pause, resume, save\n"
+	"  --stats=FD                file of a page in which the machine's work is counted\n"
 	"  --qemu=PATH               the emulator (found in PATH)\n"
 	"  --log-level=LEVEL         error, warn, info, debug or trace (warn)\n";
 
 /* Has one of the options before it named the descriptor? */
 static bool fd_taken(const struct options *o, int fd)
 {
-	const int single[] = {o->kernel_fd,  o->initrd_fd, o->console_fd,      o->load_fd,
-			      o->control_fd, o->events_fd, o->vsock_listen_fd, o->vsock_offers_fd};
+	const int single[] = {o->kernel_fd,       o->initrd_fd,       o->console_fd,
+			      o->load_fd,         o->control_fd,      o->events_fd,
+			      o->vsock_listen_fd, o->vsock_offers_fd, o->stats_fd};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(single); i++)
 		if (single[i] == fd)
@@ -214,6 +216,8 @@ static int parse_value(struct options *o, const char *name, const char *v, struc
 		return parse_fd(o, v, name, &o->load_fd, e);
 	if (str_eq(name, "--control"))
 		return parse_fd(o, v, name, &o->control_fd, e);
+	if (str_eq(name, "--stats"))
+		return parse_fd(o, v, name, &o->stats_fd, e);
 	if (str_eq(name, "--cmdline"))
 		return parse_cmdline(o, v, e);
 	if (str_eq(name, "--disk"))
@@ -263,6 +267,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 		.events_fd = -1,
 		.load_fd = -1,
 		.control_fd = -1,
+		.stats_fd = -1,
 		.vsock_listen_fd = -1,
 		.vsock_offers_fd = -1,
 		.vsock_cid = CID_DEFAULT,
@@ -292,6 +297,7 @@ void options_release(struct options *o)
 	close_fd(&o->events_fd);
 	close_fd(&o->load_fd);
 	close_fd(&o->control_fd);
+	close_fd(&o->stats_fd);
 	close_fd(&o->vsock_listen_fd);
 	close_fd(&o->vsock_offers_fd);
 	for (unsigned int i = 0; i < o->n_disks; i++) {

@@ -31,6 +31,7 @@ struct options {
 	int events_fd;
 	int load_fd;
 	int control_fd;
+	int stats_fd;
 	const char *cmdline;
 	const char *qemu;
 	struct option_disk disks[MACHINE_DEVICES_MAX];

@@ -177,6 +177,7 @@ static int spawn(struct qemu *q, struct child *c, int console_fd, struct err *e)
 		return err_sys(e, errno, "cannot start QEMU");
 	if (q->pid == 0)
 		child_main(c);
+	q->m.emulator = q->pid;
 	q->exit_ev.fn = on_exit_ev;
 	q->exit_ev.fd = pidfd_open(q->pid, 0);
 	if (q->exit_ev.fd < 0) {

@@ -173,13 +173,16 @@ def test_limits(msb, name):
 
 def test_owner_leaves(msb):
     """The client of a paused sandbox ends, and the sandbox with it."""
+    before = harness.runtime_processes()
     p = msb.popen("run", "-m", "128M", "--label", "is=owned", "busybox", "--", "sh", "-c",
                   "echo up; exec sleep 1000000")
     read_until(p.stdout.fileno(), b"up")
     msb("pause", "-q", "--label", "is=owned").ok()
+    mine = new_processes(before)
     p.send_signal(signal.SIGKILL)
     finish(p)
-    harness.wait_for(lambda: "Paused" not in msb.sandboxes().values(), "it is still there")
+    harness.wait_for_exit(mine.values())
+    assert "Paused" not in msb.sandboxes().values()
 
 
 def test_errors(msb, box):

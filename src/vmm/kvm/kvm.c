@@ -306,7 +306,10 @@ static int attach_device(struct kvm_machine *m, struct virtio_device *dev, struc
  */
 static void discard(void *ctx, void *host, size_t len)
 {
-	madvise(host, len, MADV_DONTNEED);
+	struct stats_page *stats = ctx;
+
+	if (madvise(host, len, MADV_DONTNEED) == 0 && stats)
+		stats_add(&stats->balloon_bytes, len);
 }
 
 static int attach_devices(struct kvm_machine *m, struct machine_spec *spec, struct err *e)
@@ -316,7 +319,7 @@ static int attach_devices(struct kvm_machine *m, struct machine_spec *spec, stru
 	for (unsigned int i = 0; i < spec->n_devices; i++)
 		if (attach_device(m, steal_ptr(&spec->devices[i]), e) < 0)
 			return -1;
-	balloon = balloon_new(discard, NULL);
+	balloon = balloon_new(discard, spec->stats);
 	if (!balloon)
 		return err_sys(e, errno, "cannot set up the balloon");
 	return attach_device(m, balloon, e);

@@ -51,6 +51,11 @@ void pause_step(struct monitor *m)
 	seen.pauses++;
 }
 
+json_t *metrics_answer(struct monitor *m)
+{
+	return json_pack("{s:b, s:i}", "ok", 1, "cpus", (int)m->spec.cpus);
+}
+
 struct fixture {
 	char *dir;
 	struct monitor m;
@@ -297,6 +302,14 @@ static void test_status(void **state)
 	assert_int_equal(json_integer_value(json_object_get(j, "memory_mib")), 512);
 	json_decref(j);
 	assert_int_equal(sessions(f), 0);
+
+	/* Neither needs a guest that is there. */
+	f->m.state = MONITOR_BOOTING;
+	fd = request(f, "{\"op\":\"metrics\"}");
+	run(f);
+	j = result(fd, &e);
+	assert_int_equal(json_integer_value(json_object_get(j, "cpus")), 1);
+	json_decref(j);
 }
 
 /* What starts the idle time anew: a touch, and the end of a program, but not of a ping. */

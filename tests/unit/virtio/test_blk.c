@@ -154,6 +154,29 @@ static void test_write(void **state)
 	stop(&f);
 }
 
+/* Only what was moved counts. */
+static void test_counts(void **state)
+{
+	static uint8_t zero[64 * KIB];
+	struct stats_disk counts = {0};
+	struct fixture f = {};
+	int fd = make_file(zero, sizeof(zero), O_RDWR);
+
+	start(&f, disk_new(&fd, 1, true));
+	blk_count(f.dev, &counts);
+	assert_int_equal(request(&f, VIRTIO_BLK_T_OUT, 3, 4096, false), 0);
+	assert_int_equal(request(&f, VIRTIO_BLK_T_IN, 0, 512, true), 0);
+	assert_int_equal(request(&f, VIRTIO_BLK_T_IN, 8, 1024, true), 0);
+	assert_int_equal(request(&f, VIRTIO_BLK_T_OUT, 127, 1024, false), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&f, VIRTIO_BLK_T_IN, 128, 512, true), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&f, VIRTIO_BLK_T_FLUSH, 0, 0, false), 0);
+	assert_int_equal(counts.writes, 1);
+	assert_int_equal(counts.written_bytes, 4096);
+	assert_int_equal(counts.reads, 2);
+	assert_int_equal(counts.read_bytes, 1536);
+	stop(&f);
+}
+
 static int discard(struct fixture *f, uint32_t type, uint64_t sector, uint32_t n, uint32_t flags)
 {
 	struct virtio_blk_discard_write_zeroes seg = {sector, n, flags};
@@ -373,15 +396,11 @@ static void test_too_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_extents),
-		cmocka_unit_test(test_write),
-		cmocka_unit_test(test_discard),
-		cmocka_unit_test(test_odd_buffers),
-		cmocka_unit_test(test_no_room_for_status),
-		cmocka_unit_test(test_short_header),
-		cmocka_unit_test(test_shrunk_file),
-		cmocka_unit_test(test_bad_files),
-		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_extents),      cmocka_unit_test(test_write),
+		cmocka_unit_test(test_counts),       cmocka_unit_test(test_discard),
+		cmocka_unit_test(test_odd_buffers),  cmocka_unit_test(test_no_room_for_status),
+		cmocka_unit_test(test_short_header), cmocka_unit_test(test_shrunk_file),
+		cmocka_unit_test(test_bad_files),    cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_too_large),
 	};
 

@@ -102,6 +102,14 @@ static void test_defaults(void **state)
 	assert_int_equal(p->o.cpus, 1);
 	assert_int_equal(p->o.initrd_fd, -1);
 	assert_int_equal(p->o.console_fd, -1);
+	assert_int_equal(p->o.stats_fd, -1);
+	parsed_free(p);
+	p = PARSE("--kernel=@a", "--events=@b", "--stats=@c");
+	assert_int_equal(p->r, 0);
+	assert_int_equal(p->o.stats_fd, p->fds[2]);
+	parsed_free(p);
+	p = PARSE("--kernel=@a", "--events=@b", "--stats=@b");
+	assert_int_equal(p->r, -1);
 	parsed_free(p);
 }
 
