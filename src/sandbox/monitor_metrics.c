@@ -3,9 +3,9 @@
  * What the machine does and uses, found out without the guest, which is not even woken.
  *
  *	processor	the kernel's clocks of msb-vmm and of QEMU
- *	memory		/proc/PID/status: guest memory is private memory of msb-vmm, or shared
- *memory of QEMU devices		a page shared with msb-vmm, in which its threads count
- *(base/stats.h) disk		what the file of the writable disk occupies
+ *	memory		/proc/PID/status; guest memory is private to msb-vmm, or shared with QEMU
+ *	devices		a page shared with msb-vmm, whose threads count in it (base/stats.h)
+ *	disk		what the file of the writable disk occupies
  *
  * Totals are taken once a second and whenever somebody asks; the rates in an answer are those since
  * the latest of the former that is at least half a second old, so that nobody has to wait for a
@@ -13,7 +13,7 @@
  *
  * The page is sealed in its size, so that reading it cannot fail, and what is in it is not trusted:
  * each value is taken once, never goes back, and has a bound. A machine that lies lies about
- *itself.
+ * itself only.
  */
 #include "sandbox/monitor.h"
 
