@@ -15,7 +15,12 @@ int pwrite_full(int fd, const void *data, size_t n, uint64_t offset);
 
 /* Reads a whole file, at most `max` bytes (-EFBIG above), as an owned string with a NUL. */
 int read_file(int dirfd, const char *path, size_t max, char **ret, size_t *ret_len);
-/* Replaces a file: temporary name beside it, fsync, rename. */
+/*
+ * Replaces a file: temporary name beside it, fsync, rename. The name is a fixed one, so that what
+ * one leaves behind that was killed goes with the next; callers see to it that there is one at a
+ * time.
+ */
+#define WRITE_ATOMIC_SUFFIX ".new"
 int write_file_atomic(int dirfd, const char *path, const void *data, size_t n, mode_t mode);
 
 /* Adds one to a non-blocking eventfd; one that is full is readable, which is all that counts. -1:

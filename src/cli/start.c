@@ -305,6 +305,7 @@ int sandbox_start(struct cli *cli, const struct sandbox_row *row, int lock_fd, b
 	struct launch_spec spec = {0};
 	int r = build_spec(cli, row, attached, workload, log_level, &spec, e);
 
+	sandboxes_unmark(&cli->home, row);
 	if (r == 0)
 		r = sandboxes_set_status(&cli->db, row, SANDBOX_RUNNING, NULL, e);
 	if (r == 0) {

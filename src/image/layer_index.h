@@ -19,8 +19,8 @@
  *	  40  8 size of content    48  8 its offset in the data blob
  *	  56  2 path size          58  2 link target size 60  2 number of xattrs
  *	  62  2 tail size: 0, or size of content % 4096
- *	  64    path, link target, xattrs: each u16 name size, u16 zero, u32 value size, name,
- *value; tail
+ *	  64    path, link target, xattrs, tail; an xattr is
+ *	        u16 name size, u16 zero, u32 value size, name, value
  *
  * Paths are relative and normalised: no empty, "." or ".." part; the root has an empty path. A
  * whiteout has the path of what it hides, an opaque mark the path of its directory.

@@ -15,8 +15,7 @@
  * Progress goes to a descriptor as described in progress.h. --registry-fd gives the document of
  * endpoint.h, which says where the image comes from; no configuration is read here. "-" of `save`
  * is the descriptor of --archive-fd. With MSB_DEBUG in the environment it tells on standard error
- * what it tries. On standard output one JSON object
- *comes:
+ * what it tries. One JSON object comes on standard output:
  *
  *	{"ok":true,"images":[RECORD,…]}     or     {"ok":false,"error":{"code","message","hint"}}
  *

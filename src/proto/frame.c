@@ -7,7 +7,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
+#include <sys/socket.h>
 
 static const char *const type_names[] = {
 	"?", "request", "result", "event", "stdin", "stdout", "stderr", "resize", "signal", "data",
@@ -82,14 +82,18 @@ int frame_write(int fd, uint8_t type, uint8_t flags, const void *payload, size_t
 		{.iov_base = header, .iov_len = sizeof(header)},
 		{.iov_base = (void *)(uintptr_t)payload, .iov_len = len},
 	};
+	struct msghdr msg = {.msg_iov = iov};
 	int first = 0;
 
 	if (len > FRAME_PAYLOAD_MAX)
 		return -EMSGSIZE;
 	frame_header_encode(header, type, flags, (uint32_t)len);
 	while (first < 2) {
-		ssize_t n = writev(fd, iov + first, 2 - first);
+		ssize_t n;
 
+		msg.msg_iov = iov + first;
+		msg.msg_iovlen = (size_t)(2 - first);
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

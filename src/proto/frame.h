@@ -60,7 +60,7 @@ void frame_consume(struct buf *b, const struct frame *f);
 /* Appends a frame. 0, -EMSGSIZE for too long a payload, or as buf_append. */
 int frame_append(struct buf *b, uint8_t type, uint8_t flags, const void *payload, size_t len);
 
-/* Sends a frame on a blocking descriptor in one system call where possible. 0 or -errno. */
+/* Sends a frame on a blocking socket in one system call where possible. 0 or -errno, no signal. */
 int frame_write(int fd, uint8_t type, uint8_t flags, const void *payload, size_t len);
 /*
  * Receives a frame from a blocking descriptor into `b`, which holds one frame at a time: what it

@@ -192,10 +192,11 @@ json_t *control_call(int fd, json_t *request, struct err *e)
 	buf_init(&in, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX);
 	if (r == 0)
 		r = frame_read(fd, &in, &f);
-	if (r < 0)
+	/* Reset: it had not even seen the request when it ended. */
+	if (r == 0 || r == -ECONNRESET || r == -EPIPE)
+		err_set(e, ERR_STATE, "the sandbox went away");
+	else if (r < 0)
 		err_sys(e, -r, "cannot talk to the sandbox");
-	else if (r == 0)
-		err_set(e, ERR_STATE, "the sandbox hung up");
 	else
 		j = message_parse(f.payload, f.len, e);
 	if (j && message_check(j, e) < 0) {

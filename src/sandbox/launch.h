@@ -43,5 +43,8 @@ void launch_release(struct launch *l);
 /* Connects to a running sandbox. A descriptor, or -1 with ERR_STATE when it does not answer. */
 int control_connect(const struct home *h, const struct sandbox_row *row, struct err *e);
 
-/* Sends one request and waits for its result, which the caller owns. NULL on an error. */
+/*
+ * Sends one request and waits for its result, which the caller owns. NULL on an error, which is
+ * ERR_STATE when the sandbox ended before it answered.
+ */
 json_t *control_call(int fd, json_t *request, struct err *e);

@@ -325,6 +325,7 @@ static int open_directories(struct monitor *m, struct err *e)
 	if (m->sandbox_dir < 0 || m->run_dir < 0 || m->logs_dir < 0)
 		return err_sys(e, errno, "cannot open the sandbox's directories");
 	unlinkat(m->sandbox_dir, "end.json", 0);
+	unlinkat(m->sandbox_dir, "end.json" WRITE_ATOMIC_SUFFIX, 0); /* of one that was killed */
 	if (logfile_open(&m->exec_log, m->logs_dir, "exec.log") < 0 ||
 	    logfile_open(&m->kernel_log, m->logs_dir, "kernel.log") < 0)
 		return err_sys(e, errno, "cannot open the sandbox's logs");

@@ -72,9 +72,9 @@ static void read_holder(int fd, struct name_lock_holder *ret)
 	memcpy(ret->command, space + 1, (size_t)(end - space));
 }
 
-/* 1, 0 when it is held and not to be waited for, or -errno. */
-static int lock(const struct home *h, const char *name, const char *command, bool wait,
-		struct name_lock *ret, struct name_lock_holder *ret_holder)
+/* 1, or 0 when it is held, which a NULL `ret_holder` makes it wait for, or -errno. */
+static int lock(const struct home *h, const char *name, const char *command, struct name_lock *ret,
+		struct name_lock_holder *ret_holder)
 {
 	_cleanup_free_ char *path = home_path(h, FOLDER "/%s" SUFFIX, name);
 
@@ -84,8 +84,8 @@ static int lock(const struct home *h, const char *name, const char *command, boo
 
 		if (fd < 0)
 			return fd;
-		while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0) {
-			if (errno == EWOULDBLOCK) {
+		while (flock(fd, ret_holder ? LOCK_EX | LOCK_NB : LOCK_EX) < 0) {
+			if (errno == EWOULDBLOCK && ret_holder) {
 				read_holder(fd, ret_holder);
 				return 0;
 			}
@@ -103,7 +103,7 @@ static int lock(const struct home *h, const char *name, const char *command, boo
 int name_lock_try(const struct home *h, const char *name, const char *command,
 		  struct name_lock *ret, struct name_lock_holder *ret_holder, struct err *e)
 {
-	int r = lock(h, name, command, false, ret, ret_holder);
+	int r = lock(h, name, command, ret, ret_holder);
 
 	return r < 0 ? err_sys(e, -r, "cannot lock the name '%s'", name) : r;
 }
@@ -111,7 +111,7 @@ int name_lock_try(const struct home *h, const char *name, const char *command,
 int name_lock_wait(const struct home *h, const char *name, const char *command,
 		   struct name_lock *ret, struct err *e)
 {
-	int r = lock(h, name, command, true, ret, NULL);
+	int r = lock(h, name, command, ret, NULL);
 
 	return r < 0 ? err_sys(e, -r, "cannot lock the name '%s'", name) : 0;
 }

@@ -281,7 +281,7 @@ int sandboxes_create(struct db *db, const struct home *h, const char *name, cons
 	logs = xasprintf("%s/logs", dir);
 	/* What a crash left under a name that no row has is nobody's. */
 	if (access(dir, F_OK) == 0)
-		remove_tree(AT_FDCWD, dir);
+		sandbox_remove_dir(dir);
 	if (mkdir(dir, 0700) < 0 || mkdir(logs, 0700) < 0) {
 		err_sys(e, errno, "cannot make '%s'", logs);
 		goto fail;
@@ -330,11 +330,27 @@ int sandboxes_keep(struct db *db, struct sandbox_row *row, struct err *e)
 	return 0;
 }
 
+int sandbox_remove_dir(const char *dir)
+{
+	_cleanup_free_ char *disk = xasprintf("%s/upper.ext4", dir);
+
+	/* First of all, while there may be a mark that says so: alone it would be kept for ever. */
+	unlink(disk);
+	return remove_tree(AT_FDCWD, dir);
+}
+
 /* So that sandboxes_sweep knows that the disk is not to be kept. A full disk may refuse it. */
 static void mark_removed(const char *dir)
 {
 	_cleanup_free_ char *path = xasprintf("%s/" SANDBOX_REMOVED_MARK, dir);
 	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+void sandboxes_unmark(const struct home *h, const struct sandbox_row *row)
+{
+	_cleanup_free_ char *path = home_path(h, "sandboxes/%s/" SANDBOX_REMOVED_MARK, row->name);
+
+	unlink(path);
 }
 
 int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_row *row,
@@ -357,7 +373,7 @@ int sandboxes_delete(struct db *db, const struct home *h, const struct sandbox_r
 	if (db_run(db, e, "DELETE FROM sandboxes WHERE id = ?", "i", row->id) < 0)
 		return -1;
 	if (!row->ephemeral)
-		r = remove_tree(AT_FDCWD, dir);
+		r = sandbox_remove_dir(dir);
 	if (r < 0)
 		return err_sys(e, -r, "cannot remove '%s'", dir);
 	/* Last, since it holds the lock: until here nobody else takes the row for abandoned. */

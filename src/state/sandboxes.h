@@ -101,6 +101,10 @@ json_t *sandbox_read_end(const struct home *h, const struct sandbox_row *row);
  */
 void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_row *rows, size_t n);
 
+/* Removes a sandbox's directory that no row names any more; one that is missing is fine. 0 or
+ * -errno. */
+int sandbox_remove_dir(const char *dir);
+
 /*
  * A sandbox that is made step by step is created as an ephemeral one, which goes when its maker
  * dies; this makes it one to be kept, in state created. The caller holds the run lock.
@@ -126,6 +130,9 @@ int sandboxes_wait_unlocked(const struct home *h, const struct sandbox_row *row,
 /* Records a state; the caller holds the run lock. */
 int sandboxes_set_status(struct db *db, const struct sandbox_row *row, enum sandbox_status status,
 			 const char *reason, struct err *e);
+
+/* For one that is used after all, since whoever wanted to delete it was killed. */
+void sandboxes_unmark(const struct home *h, const struct sandbox_row *row);
 
 /*
  * Deletes a sandbox that does not run, with all its files; the caller holds the run lock. One with

@@ -60,13 +60,6 @@ static bool has_disk(const struct home *h, const char *name)
 	return access(path, F_OK) == 0 && access(mark, F_OK) < 0;
 }
 
-static void remove_below(const struct home *h, const char *folder, const char *name)
-{
-	_cleanup_free_ char *path = home_path(h, "%s/%s", folder, name);
-
-	remove_tree(AT_FDCWD, path);
-}
-
 void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_row *rows, size_t n)
 {
 	json_t *names = json_object(), *ids = json_object();
@@ -85,12 +78,18 @@ void sandboxes_sweep(struct db *db, const struct home *h, const struct sandbox_r
 	find_strays(h, "run", ids, &runs);
 	/* Under the write lock no sandbox is being made, so that what has no row never gets one. */
 	if ((dirs.n || runs.n) && db_begin(db, NULL) == 0) {
-		for (size_t i = 0; i < runs.n; i++)
+		for (size_t i = 0; i < runs.n; i++) {
+			_cleanup_free_ char *run = home_path(h, "run/%s", runs.v[i]);
+
 			if (!row_exists(db, "id", runs.v[i]) && !is_locked(h, runs.v[i]))
-				remove_below(h, "run", runs.v[i]);
-		for (size_t i = 0; i < dirs.n; i++)
+				remove_tree(AT_FDCWD, run);
+		}
+		for (size_t i = 0; i < dirs.n; i++) {
+			_cleanup_free_ char *dir = sandbox_dir(h, dirs.v[i]);
+
 			if (!row_exists(db, "name", dirs.v[i]) && !has_disk(h, dirs.v[i]))
-				remove_below(h, "sandboxes", dirs.v[i]);
+				sandbox_remove_dir(dir);
+		}
 		db_rollback(db);
 	}
 	strv_release(&dirs);

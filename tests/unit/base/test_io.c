@@ -64,6 +64,7 @@ static void test_write_file_atomic(void **state)
 	const char *dir = *state;
 	_cleanup_free_ char *path = xasprintf("%s/f", dir), *text = NULL;
 	_cleanup_free_ char *missing = xasprintf("%s/no/f", dir);
+	_cleanup_free_ char *temporary = xasprintf("%s" WRITE_ATOMIC_SUFFIX, path);
 	struct stat st;
 
 	put_file(path, "old and long");
@@ -73,6 +74,16 @@ static void test_write_file_atomic(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0640 & ~umask(umask(0)));
 	assert_int_equal(write_file_atomic(AT_FDCWD, missing, "x", 1, 0600), -ENOENT);
+	/* One that was killed left something, which others might read. */
+	put_file(path, "old");
+	put_file(temporary, "half of something secr");
+	assert_int_equal(chmod(temporary, 0666), 0);
+	assert_int_equal(write_file_atomic(AT_FDCWD, path, "new", 3, 0600), 0);
+	free(text);
+	text = get_file(path);
+	assert_string_equal(text, "new");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
 	/* Nothing else is left: the directory can be removed. */
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(dir), 0);
