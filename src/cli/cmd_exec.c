@@ -65,8 +65,7 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	if (a->workdir && a->workdir[0] != '/')
 		return err_set(e, ERR_INVALID,
 			       "the working directory must be an absolute path: '%s'", a->workdir);
-	if (cli_open(cli, e) < 0 ||
-	    sandbox_find(cli, ops->args.v[0], a->quiet, &turn, &row, e) < 0)
+	if (cli_open(cli, e) < 0 || sandbox_find(cli, ops->args.v[0], a->quiet, &turn, &row, e) < 0)
 		return -1;
 	build_request(a, ops, &row, &q);
 	if (q.argv.n == 0) {

@@ -36,9 +36,9 @@ int sandbox_start(struct cli *cli, const struct sandbox_row *row, int lock_fd, b
  * For the time of one command: a sandbox that does not run is started for it, and stopped again.
  *
  * sandbox_find reads the row. Of a sandbox that does not run it does so when it is this command's
- * turn to start it, and then `turn` is held. sandbox_enter starts it and gives the turn up; one that
- * is paused is an error. sandbox_leave stops it, which needs no turn: the monitor knows that it
- * lives no longer than this process. `status` is the command's, or -1 with its error, of which a
+ * turn to start it, and then `turn` is held. sandbox_enter starts it and gives the turn up; one
+ * that is paused is an error. sandbox_leave stops it, which needs no turn: the monitor knows that
+ * it lives no longer than this process. `status` is the command's, or -1 with its error, of which a
  * sandbox that did not come up is the reason. Returns it, or -1 if the sandbox ended in a way that
  * the user has to know of.
  */
