@@ -312,8 +312,8 @@ static void test_frames_of_other_kinds(void **state)
 {
 	struct fixture *f = *state;
 
-	for (uint8_t type = FRAME_REQUEST; type < FRAME_DATA; type++) {
-		const struct frame frame = {.type = type, .payload = (const uint8_t *)""};
+	for (int type = FRAME_REQUEST; type < FRAME_DATA; type++) {
+		const struct frame frame = {.type = (uint8_t)type, .payload = (const uint8_t *)""};
 
 		if (type == FRAME_EVENT)
 			continue;
