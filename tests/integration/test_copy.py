@@ -265,6 +265,15 @@ def test_user_of_the_sandbox_does_not_matter(msb, name, tmp_path):
     assert msb("exec", "-u", "root", name, "--", "stat", "-c", "%u", "/root/file").ok() == b"0\n"
 
 
+def test_paused_sandbox(msb, name, tmp_path):
+    put(tmp_path / "file")
+    msb("create", "-q", "-m", "128M", "--name", name, "busybox").ok()
+    msb("pause", "-q", name).ok()
+    msb("cp", str(tmp_path / "file"), f"{name}:/root").failed(1, "paused")
+    msb("resume", "-q", name).ok()
+    msb("cp", str(tmp_path / "file"), f"{name}:/root").ok()
+
+
 # --- errors ------------------------------------------------------------------------------------
 
 
