@@ -24,9 +24,10 @@
  * Trust: the host is trusted, but its frames are checked, since a bug must not end this process.
  * Guest programs are not: they may be root and rearrange every file system. So after the set-up
  * this process opens no path of the guest. What must be looked up there (accounts, directories,
- * PATH) is looked up by the child that becomes the program; terminals are opened through a
- * descriptor of the original devpts. Connections are taken from the host's CID only. Signals
- * cannot harm the first process unless it installs handlers; it installs none.
+ * PATH) is looked up by the child that becomes the program, and files are read and written by a
+ * child of their own (files.h); terminals are opened through a descriptor of the original devpts.
+ * Connections are taken from the host's CID only. Signals cannot harm the first process unless it
+ * installs handlers; it installs none.
  *
  * Concurrency: one thread, one epoll loop, nothing blocks after the set-up until the shutdown.
  */

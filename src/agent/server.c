@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/server.h"
 
+#include "agent/files.h"
 #include "agent/reply.h"
 #include "agent/restored.h"
 #include "agent/session.h"
@@ -194,6 +195,14 @@ static int op_restored(struct conn *c, json_t *j, struct err *e)
 	return 0;
 }
 
+static int op_files(struct conn *c, json_t *j, struct err *e)
+{
+	if (files_start(c->fd, &c->in, j, e) < 0)
+		return -1;
+	conn_free(c); /* it is the child's */
+	return 0;
+}
+
 static int op_shutdown(struct conn *c, json_t *j, struct err *e)
 {
 	struct server *s = c->server;
@@ -234,6 +243,8 @@ static void dispatch(struct conn *c, const struct frame *f)
 		r = op_shutdown(c, j, &e);
 	else if (strcmp(op, "ping") == 0)
 		r = op_ping(c);
+	else if (files_is_operation(op))
+		r = op_files(c, j, &e);
 	else if (strcmp(op, "restored") == 0)
 		r = op_restored(c, j, &e);
 	else

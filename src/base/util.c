@@ -169,20 +169,37 @@ int parse_u64(const char *s, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
+static const char base64_digits[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+char *base64_encode(char *out, const void *data, size_t n)
+{
+	const uint8_t *p = data;
+
+	for (; n; p += MIN(n, (size_t)3), n -= MIN(n, (size_t)3)) {
+		uint32_t v = (uint32_t)p[0] << 16 | (n > 1 ? (uint32_t)p[1] << 8 : 0) |
+			     (n > 2 ? p[2] : 0);
+
+		*out++ = base64_digits[v >> 18];
+		*out++ = base64_digits[v >> 12 & 63];
+		*out++ = n > 1 ? base64_digits[v >> 6 & 63] : '=';
+		*out++ = n > 2 ? base64_digits[v & 63] : '=';
+	}
+	return out;
+}
+
 size_t base64_decode(const char *in, size_t n, uint8_t *out, size_t *ret_used)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	uint32_t bits = 0;
 	unsigned have = 0;
 	size_t len = 0, i;
 
 	for (i = 0; i < n; i++) {
-		const char *d = memchr(digits, in[i], sizeof(digits) - 1);
+		const char *d = memchr(base64_digits, in[i], sizeof(base64_digits) - 1);
 
 		if (!d)
 			break;
-		bits = bits << 6 | (uint32_t)(d - digits);
+		bits = bits << 6 | (uint32_t)(d - base64_digits);
 		have += 6;
 		if (have >= 8) {
 			have -= 8;

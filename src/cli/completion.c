@@ -31,6 +31,8 @@ enum operand_kind operand_kind(const struct command *c, char **ret_choice)
 			return OPERAND_IMAGE;
 		if (word_is(p, len, "IMAGE"))
 			return OPERAND_IMAGE_OR_FOLDER;
+		if (word_is(p, len, "SOURCE"))
+			return OPERAND_PLACE;
 		if (memchr(p, '|', len)) {
 			*ret_choice = choice(p, len);
 			return OPERAND_CHOICE;

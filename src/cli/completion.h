@@ -5,7 +5,7 @@
  * `msb ls -q` and `msb images -q`, and nothing else.
  *
  * What a command's operands are is read from its usage: NAME is a sandbox, REFERENCE an image,
- * IMAGE an image or a folder, and a|b one of these words.
+ * IMAGE an image or a folder, SOURCE a file or a path in a sandbox, and a|b one of these words.
  */
 #pragma once
 
@@ -16,6 +16,7 @@ enum operand_kind {
 	OPERAND_SANDBOX,
 	OPERAND_IMAGE,
 	OPERAND_IMAGE_OR_FOLDER,
+	OPERAND_PLACE, /* of a file, here or in a sandbox */
 	OPERAND_CHOICE,
 };
 

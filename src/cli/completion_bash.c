@@ -78,6 +78,7 @@ static void print_operand(const struct command *c)
 		[OPERAND_SANDBOX] = "sandbox",
 		[OPERAND_IMAGE] = "image",
 		[OPERAND_IMAGE_OR_FOLDER] = "image_or_folder",
+		[OPERAND_PLACE] = "place",
 		[OPERAND_CHOICE] = "choice",
 	};
 	_cleanup_free_ char *words = NULL;
@@ -150,6 +151,12 @@ static const char offers[] = "_msb_offer() { # WORDS\n"
 			     "\t\telse\n"
 			     "\t\t\t_msb_offer_names images -q\n"
 			     "\t\tfi\n"
+			     "\t\t;;\n"
+			     "\tplace)\n"
+			     "\t\t_msb_offer_lines < <(msb ls -q 2>/dev/null </dev/null |\n"
+			     "\t\t\twhile IFS= read -r name; do echo \"$name:/\"; done)\n"
+			     "\t\t((${#COMPREPLY[@]})) && compopt -o nospace 2>/dev/null\n"
+			     "\t\t_msb_offer_files\n"
 			     "\t\t;;\n"
 			     "\tchoice) _msb_offer $choice ;;\n"
 			     "\tesac\n"

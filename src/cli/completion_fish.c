@@ -62,13 +62,14 @@ static void print_operand(const struct command *c, const char *path)
 		[OPERAND_SANDBOX] = "(msb ls -q 2>/dev/null </dev/null)",
 		[OPERAND_IMAGE] = "(msb images -q 2>/dev/null </dev/null)",
 		[OPERAND_IMAGE_OR_FOLDER] = "(__msb_images_or_folders)",
+		[OPERAND_PLACE] = "(__msb_places)",
 	};
 	_cleanup_free_ char *words = NULL;
 	enum operand_kind kind = operand_kind(c, &words);
 
 	if (kind != OPERAND_NONE)
-		printf("complete -c msb -n '__msb_at %s' -a '%s'\n", path,
-		       words ? words : actions[kind]);
+		printf("complete -c msb -n '__msb_at %s' %s-a '%s'\n", path,
+		       kind == OPERAND_PLACE ? "-F " : "", words ? words : actions[kind]);
 }
 
 static void print_command(const struct command *c, const char *path)
@@ -118,6 +119,9 @@ void completion_fish(const struct command *top)
 	     "    else\n"
 	     "        msb images -q 2>/dev/null </dev/null\n"
 	     "    end\n"
+	     "end\n\n"
+	     "function __msb_places # beside files\n"
+	     "    msb ls -q 2>/dev/null </dev/null | string replace -r '$' ':/'\n"
 	     "end\n\n"
 	     "complete -c msb -f");
 	each_command(top, top->name, print_command);

@@ -104,6 +104,7 @@ static void print_operand(const struct command *c)
 		[OPERAND_SANDBOX] = "sandbox:__msb_sandboxes",
 		[OPERAND_IMAGE] = "image:__msb_images",
 		[OPERAND_IMAGE_OR_FOLDER] = "image:__msb_images_or_folders",
+		[OPERAND_PLACE] = "file:__msb_places",
 	};
 	_cleanup_free_ char *words = NULL;
 	enum operand_kind kind = operand_kind(c, &words);
@@ -172,7 +173,10 @@ void completion_zsh(const struct command *top)
 	     "\tcompadd \"$@\" -a names\n}\n\n"
 	     "__msb_images_or_folders() {\n"
 	     "\tif [[ $PREFIX == [./]* ]]; then\n\t\t_files -/\n"
-	     "\telse\n\t\t__msb_images \"$@\"\n\tfi\n}\n");
+	     "\telse\n\t\t__msb_images \"$@\"\n\tfi\n}\n\n"
+	     "__msb_places() {\n"
+	     "\tlocal -a names=(${(f)\"$(msb ls -q 2>/dev/null </dev/null)\"})\n"
+	     "\tcompadd -S ':/' -a names\n\t_files\n}\n");
 	each_command(top, top->name, print_function);
 	puts("if [[ ${funcstack[1]-} == _msb ]]; then # loaded by compinit\n"
 	     "\t_msb \"$@\"\nelse\n\tcompdef _msb msb\nfi");

@@ -316,3 +316,58 @@ int sandbox_start(struct cli *cli, const struct sandbox_row *row, int lock_fd, b
 	launch_spec_release(&spec);
 	return r;
 }
+
+int sandbox_find(struct cli *cli, const char *name, bool quiet, struct name_lock *turn,
+		 struct sandbox_row *ret, struct err *e)
+{
+	int r = sandboxes_get(&cli->db, &cli->home, name, ret, e);
+
+	if (r < 0 || sandbox_is_up(ret))
+		return r;
+	sandbox_row_release(ret);
+	if (take_turn(cli, name, quiet, turn, e) < 0)
+		return -1;
+	r = sandboxes_get(&cli->db, &cli->home, name, ret, e);
+	if (r < 0 || sandbox_is_up(ret))
+		name_lock_release(turn);
+	return r;
+}
+
+int sandbox_enter(struct cli *cli, const struct sandbox_row *row, struct name_lock *turn,
+		  struct launch *ret, struct err *e)
+{
+	_cleanup_close_ int lock = -1;
+
+	*ret = (struct launch){.fd = -1};
+	if (sandbox_check_not_paused(row, e) < 0)
+		return -1;
+	if (sandbox_is_up(row))
+		return 0;
+	lock = sandboxes_lock_wait(&cli->home, row, e);
+	if (lock < 0 || sandbox_start(cli, row, lock, true, NULL, NULL, ret, e) < 0)
+		return -1;
+	name_lock_release(turn);
+	return 0;
+}
+
+int sandbox_leave(struct cli *cli, const struct sandbox_row *row, struct launch *l, int status,
+		  struct err *e)
+{
+	struct launch_outcome end;
+	struct sandbox_row now;
+	struct err boot;
+
+	if (l->fd < 0)
+		return status;
+	if (status < 0 && e->code != ERR_CANCELLED && launch_wait_ready(l, NULL, &boot) < 0) {
+		*e = boot;
+		err_wrap(e, "failed to start '%s'", row->name);
+	}
+	launch_end(l, &end);
+	if (status >= 0 && launch_check_outcome(&end, e) < 0)
+		status = -1;
+	/* Notes how it ended. */
+	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
+		sandbox_row_release(&now);
+	return status;
+}

@@ -12,6 +12,7 @@
 
 #include "cli/sandbox_options.h"
 #include "sandbox/launch.h"
+#include "state/name_lock.h"
 
 /*
  * Finds the image, pulling it if the options say so, and creates the sandbox. It ends and removes
@@ -29,6 +30,23 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
  */
 int sandbox_start(struct cli *cli, const struct sandbox_row *row, int lock_fd, bool attached,
 		  const struct exec_request *workload, const char *log_level, struct launch *ret,
+		  struct err *e);
+
+/*
+ * For the time of one command: a sandbox that does not run is started for it, and stopped again.
+ *
+ * sandbox_find reads the row. Of a sandbox that does not run it does so when it is this command's
+ * turn to start it, and then `turn` is held. sandbox_enter starts it and gives the turn up; one
+ * that is paused is an error. sandbox_leave stops it, which needs no turn: the monitor knows that
+ * it lives no longer than this process. `status` is the command's, or -1 with its error, of which a
+ * sandbox that did not come up is the reason. Returns it, or -1 if the sandbox ended in a way that
+ * the user has to know of.
+ */
+int sandbox_find(struct cli *cli, const char *name, bool quiet, struct name_lock *turn,
+		 struct sandbox_row *ret, struct err *e);
+int sandbox_enter(struct cli *cli, const struct sandbox_row *row, struct name_lock *turn,
+		  struct launch *ret, struct err *e);
+int sandbox_leave(struct cli *cli, const struct sandbox_row *row, struct launch *l, int status,
 		  struct err *e);
 
 /* Removes what sandbox_create made, for a launch that did not happen. Releases the lock. */

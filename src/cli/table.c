@@ -141,6 +141,23 @@ static const struct command commands[] = {
 		.max_args = 2,
 	},
 	{
+		.name = "copy",
+		.aliases = "cp",
+		.group = "Sandboxes",
+		.usage = "[OPTIONS] <SOURCE> <DESTINATION>",
+		.summary = "Copy files between the host and sandboxes",
+		.details = "At least one of the two is in a sandbox: NAME:/PATH. A directory is "
+			   "copied with all that is in it. If\n"
+			   "the destination is a directory the copy goes into it; a source that "
+			   "ends in /. stands for what is in\n"
+			   "the directory. A stopped sandbox is started for the copy and stopped "
+			   "again. A path of the host with a\n"
+			   "colon is written ./a:b.",
+		COMMAND(copy),
+		.min_args = 2,
+		.max_args = 2,
+	},
+	{
 		.name = "start",
 		.group = "Sandboxes",
 		.usage = "[OPTIONS] [NAME]...",

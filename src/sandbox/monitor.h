@@ -63,7 +63,8 @@ struct session {
 	struct monitor *m;
 	uint64_t id;
 	enum session_state state;
-	bool is_exec;
+	bool is_exec;     /* a program's output is logged */
+	bool followed;    /* an end without a result has a reason, which the client is told */
 	bool is_workload; /* the sandbox ends with it */
 	bool tty;
 	bool kept;             /* goes on without a client */
@@ -78,7 +79,7 @@ struct session {
 	size_t whole;    /* bytes of `to_agent` that are complete frames */
 	bool agent_done; /* nothing more comes from the agent */
 	struct timer lost_timer;
-	/* Finds frames in the agent's byte stream for the log. */
+	/* Finds frames in the agent's byte stream: output for the log, and the result. */
 	struct {
 		uint8_t header[FRAME_HEADER_LEN];
 		size_t have;

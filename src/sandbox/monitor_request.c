@@ -60,7 +60,8 @@ static void handle_touch(struct session *s)
 /* Whether it can be done at all; what is always possible is dealt with before. */
 static bool is_known(const char *op)
 {
-	static const char *const known[] = {"exec", "ping", "touch", "pause", "resume"};
+	static const char *const known[] = {"exec",  "ping",  "fs.read", "fs.write",
+					    "touch", "pause", "resume"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (strcmp(op, known[i]) == 0)
@@ -101,6 +102,7 @@ void session_handle_request(struct session *s, const struct frame *f)
 	} else {
 		s->is_exec = strcmp(op, "exec") == 0;
 		s->is_use = strcmp(op, "ping") != 0;
+		s->followed = s->is_exec || str_starts_with(op, "fs.");
 		s->tty = json_is_true(json_object_get(j, "tty"));
 		if (s->is_exec)
 			s->command = attach_command_text(json_object_get(j, "argv"));

@@ -17,8 +17,9 @@
  * left in the middle of one: hence what a client sends is passed on frame by frame, and a client
  * that comes into the middle of a frame of output gets a header for the rest of it.
  *
- * A program's connection that ends without a result means that the machine is going down, and how
- * is known a moment later: such a session waits (LOST) to be answered with the reason.
+ * A connection for a program or for files that ends without a result means that the machine is
+ * going down, and how is known a moment later: such a session waits (LOST) to be answered with the
+ * reason.
  */
 #include "sandbox/monitor.h"
 
@@ -157,6 +158,8 @@ static void tap_payload(struct session *s, const uint8_t *data, size_t n)
 {
 	struct monitor *m = s->m;
 
+	if (!s->is_exec)
+		return;
 	switch (s->tap.type) {
 	case FRAME_STDOUT:
 		logfile_entry(&m->exec_log, s->tty ? LOG_OUTPUT : LOG_STDOUT, s->id, data, n);
@@ -346,7 +349,7 @@ static void pump(struct session *s)
 	flush_agent(s);
 	if (!s->agent_done || (s->client_fd >= 0 && buf_len(&s->to_client))) {
 		session_update(s);
-	} else if (s->is_exec && !has_result(s)) {
+	} else if (s->followed && !has_result(s)) {
 		agent_lost(s);
 	} else {
 		/* A request of the monitor's own is a shutdown, whose end is the machine's. */
@@ -381,7 +384,7 @@ static void agent_relay(struct session *s)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
-		if (s->is_exec && !tap(s, p, (size_t)n)) {
+		if (s->followed && !tap(s, p, (size_t)n)) {
 			if (s->is_workload)
 				workload_ended(s);
 			session_answer_error(s, ERR_INTERNAL, "the agent sent garbage");
@@ -568,7 +571,7 @@ void session_start_workload(struct monitor *m)
 		free(command);
 		return;
 	}
-	s->is_exec = s->is_workload = s->is_use = s->kept = true;
+	s->is_exec = s->followed = s->is_workload = s->is_use = s->kept = true;
 	s->tty = m->spec.workload.tty;
 	s->command = command;
 	connect_agent(s);

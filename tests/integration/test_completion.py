@@ -113,6 +113,7 @@ EVERYWHERE = [
     ("msb image remove cornershop corners", {"cornershop"}),
     ("msb pull --ca-certs f", {"file.pem", "folder/"}),
     ("msb run ./f", {"./folder/"}),
+    ("msb cp -q f", {"file.pem", "folder/"}),
     ("msb run cornershop -- --pu", set()),
     ("msb frobnicate ", set()),
     ("msb run --name ", set()),
@@ -159,13 +160,16 @@ def test_names_of_sandboxes(home, scripts, tmp_path):
     fake = tmp_path / "msb"
     fake.write_text("#!/bin/sh\n[ \"$*\" = 'ls -q' ] && printf '%s\\n' one onetwo '$(>x)' '*'\n")
     fake.chmod(0o755)
-    for command, word in [("exec", "on"), ("stop", "on"), ("remove", "on"), ("start", "")]:
+    for command, word, offered in [("exec", "on", b"one|onetwo|"), ("stop", "on", b"one|onetwo|"),
+                                   ("remove", "on", b"one|onetwo|"),
+                                   ("start", "", b"one|onetwo|$(>x)|*|"),
+                                   ("copy", "on", b"one:/|onetwo:/|")]:
         r = subprocess.run(
             ["bash", "--norc", "-c",
              f"source {scripts / 'bash'}; COMP_WORDS=(msb {command} '{word}'); COMP_CWORD=2; _msb;"
              "printf '%s|' \"${COMPREPLY[@]}\""],
             capture_output=True, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, cwd=tmp_path)
-        assert (r.stdout, r.stderr) == (b"one|onetwo|" if word else b"one|onetwo|$(>x)|*|", b"")
+        assert (r.stdout, r.stderr) == (offered, b"")
     assert os.listdir(tmp_path) == ["msb"]
 
 
@@ -216,6 +220,7 @@ def zsh(home, scripts, tmp_path_factory):
     ("msb rmi corners", "msb rmi cornershop "),
     ("msb run corners", "msb run cornershop "),
     ("msb run ./f", "msb run ./folder/"),
+    ("msb cp fi", "msb cp file.pem "),
     ("msb pull --ca-certs fi", "msb pull --ca-certs file.pem "),
     ("msb frobnicate corners", "msb frobnicate corners"),
 ])

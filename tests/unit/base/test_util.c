@@ -36,6 +36,25 @@ static void test_parse_u64(void **state)
 	}
 }
 
+static void test_base64(void **state)
+{
+	static const char *const texts[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
+					    "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
+
+	for (size_t n = 0; n < ARRAY_SIZE(texts); n++) {
+		size_t digits = strcspn(texts[n], "="), used;
+		uint8_t back[8];
+		char out[BASE64_LEN(6)];
+
+		assert_int_equal(BASE64_LEN(n), strlen(texts[n]));
+		assert_int_equal(base64_encode(out, "foobar", n) - out, strlen(texts[n]));
+		assert_memory_equal(out, texts[n], strlen(texts[n]));
+		assert_int_equal(base64_decode(texts[n], digits, back, &used), n);
+		assert_int_equal(used, digits);
+		assert_memory_equal(back, "foobar", n);
+	}
+}
+
 static void test_hex_encode(void **state)
 {
 	char out[9];
@@ -160,9 +179,13 @@ static void test_macros(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_u64), cmocka_unit_test(test_hex_encode),
-		cmocka_unit_test(test_strv),      cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_printable), cmocka_unit_test(test_allocation_of_nothing),
+		cmocka_unit_test(test_parse_u64),
+		cmocka_unit_test(test_hex_encode),
+		cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_strv),
+		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_printable),
+		cmocka_unit_test(test_allocation_of_nothing),
 		cmocka_unit_test(test_macros),
 	};
 

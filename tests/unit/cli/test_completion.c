@@ -105,7 +105,7 @@ static void test_bash(void **state)
 {
 	text = script(completion_bash);
 	each_command(&msb_command, "msb", check_bash);
-	check_count(text, "\tmore='remove list ", 1);
+	check_count(text, "\tmore='cp remove list ", 1);
 	check_count(text, "\t'msb rm' | 'msb remove') path='msb rm' ;;\n", 1);
 	check_count(text, "\t'msb save --format') _msb_offer docker oci ;;\n", 1);
 	check_count(text, "\t'msb load --input' | 'msb load -i') _msb_offer_files ;;\n", 1);
@@ -227,6 +227,7 @@ static void test_operands(void **state)
 		{"[OPTIONS] <IMAGE> [-- <COMMAND>...]", OPERAND_IMAGE_OR_FOLDER, NULL},
 		{"[OPTIONS] <REFERENCE>...", OPERAND_IMAGE, NULL},
 		{"[OPTIONS] --username <USER> <HOST>", OPERAND_NONE, NULL},
+		{"[OPTIONS] <SOURCE> <DESTINATION>", OPERAND_PLACE, NULL},
 		{"<bash|zsh>", OPERAND_CHOICE, "bash zsh"},
 		{"<COMMAND>", OPERAND_NONE, NULL},
 		{"[NAMES] <", OPERAND_NONE, NULL},

@@ -218,7 +218,8 @@ static void test_tap_in_pieces(void **state)
 	frame_append(&stream, FRAME_STDOUT, 0, "ghi", 3);
 	frame_append(&stream, FRAME_RESULT, 0, "{\"ok\":true}", 11);
 	for (size_t piece = 1; piece <= buf_len(&stream); piece++) {
-		struct session s = {.m = &f->m, .id = 7, .client_fd = -1, .is_workload = true};
+		struct session s = {
+			.m = &f->m, .id = 7, .client_fd = -1, .is_exec = true, .is_workload = true};
 		_cleanup_free_ char *text = NULL;
 		char out[16] = "", err[16] = "";
 
@@ -252,12 +253,24 @@ static void test_tap_in_pieces(void **state)
 static void test_tap_of_a_terminal(void **state)
 {
 	struct fixture *f = *state;
-	struct session s = {.m = &f->m, .tty = true, .client_fd = 5};
+	struct session s = {.m = &f->m, .is_exec = true, .tty = true, .client_fd = 5};
 	_cleanup_free_ char *text = NULL;
 
 	assert_true(tap(&s, (const uint8_t *)"\x02\0\0\0\x05\0\0\0hi", 10));
 	text = log_text(f);
 	assert_non_null(strstr(text, "\"s\":\"output\",\"d\":\"hi\""));
+}
+
+/* An agent that was taken over may send anything for an answer. */
+static void test_tap_of_files(void **state)
+{
+	struct fixture *f = *state;
+	struct session s = {.m = &f->m, .followed = true, .client_fd = 5};
+	_cleanup_free_ char *text = NULL;
+
+	assert_true(tap(&s, (const uint8_t *)"\x02\0\0\0\x05\0\0\0hi", 10));
+	text = log_text(f);
+	assert_string_equal(text, "");
 }
 
 static void test_tap_of_garbage(void **state)
@@ -274,7 +287,7 @@ static void test_tap_bounds_the_result(void **state)
 {
 	_cleanup_free_ char *big = xcalloc(1, 200000);
 	struct fixture *f = *state;
-	struct session s = {.m = &f->m, .client_fd = -1, .is_workload = true};
+	struct session s = {.m = &f->m, .client_fd = -1, .is_exec = true, .is_workload = true};
 	struct buf stream;
 
 	buf_init(&stream, MIB);
@@ -594,22 +607,28 @@ static void test_agent_refuses(void **state)
 	close(agent_fd);
 }
 
-/* A program's connection that ends without a result, and a machine that goes on nevertheless. */
+/* A connection for a program or files that ends without a result, and a machine that goes on
+ * nevertheless. */
 static void test_agent_is_lost(void **state)
 {
+	static const char *const requests[] = {"{\"op\":\"exec\",\"argv\":[\"x\"]}",
+					       "{\"op\":\"fs.write\",\"path\":\"/x\"}"};
 	struct fixture *f = *state;
-	int fd = request(f, "{\"op\":\"exec\",\"argv\":[\"x\"]}"), agent_fd;
 
-	run(f);
-	agent_fd = agent(f);
-	run(f);
-	close(agent_fd);
-	run(f);
-	assert_int_equal(sessions(f), 1);
-	timer_set(f->m.loop, &f->m.sessions->lost_timer, 0);
-	run(f);
-	assert_error(fd, ERR_STATE);
-	assert_int_equal(sessions(f), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		int fd = request(f, requests[i]), agent_fd;
+
+		run(f);
+		agent_fd = agent(f);
+		run(f);
+		close(agent_fd);
+		run(f);
+		assert_int_equal(sessions(f), 1);
+		timer_set(f->m.loop, &f->m.sessions->lost_timer, 0);
+		run(f);
+		assert_error(fd, ERR_STATE);
+		assert_int_equal(sessions(f), 0);
+	}
 }
 
 /* Nobody waits for the reason any longer. */
@@ -989,6 +1008,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		session_test(test_tap_in_pieces),
 		session_test(test_tap_of_a_terminal),
+		session_test(test_tap_of_files),
 		session_test(test_tap_of_garbage),
 		session_test(test_tap_bounds_the_result),
 		session_test(test_status),
