@@ -14,6 +14,8 @@
 struct launch {
 	const struct exec_request *request;
 	const struct boot_config *config; /* env, workdir and user for what the request omits */
+	/* Called in the child before anything else; NULL: nothing. 0, or -1 with the error set. */
+	int (*prepare)(struct err *e);
 	int in;                           /* -1: /dev/null. A terminal: all three streams */
 	int out, err;
 };

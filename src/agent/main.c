@@ -31,6 +31,7 @@
  * Concurrency: one thread, one epoll loop, nothing blocks after the set-up until the shutdown.
  */
 #include "agent/halt.h"
+#include "agent/init.h"
 #include "agent/reply.h"
 #include "agent/server.h"
 #include "agent/setup.h"
@@ -280,6 +281,8 @@ static int boot(struct agent *a, struct err *e)
 	r = start_service(a, listen_fd, &child);
 	if (r < 0)
 		return err_sys(e, -r, "cannot serve the host");
+	if (a->config.has_init && init_start(&a->server, &a->setup, &a->config, e) < 0)
+		return -1;
 	a->stamps.ready = clock_mono_ns();
 	return 0;
 }

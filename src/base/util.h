@@ -72,10 +72,14 @@ char *str_printable(const char *s);
  */
 int parse_u64(const char *s, uint64_t max, uint64_t *ret);
 
-/* Writes n bytes as 2n lower-case hex digits and a NUL to `out`. */
+/* Room for base64 of `n` bytes, without a NUL. */
+#define BASE64_LEN(n) (((n) + 2) / 3 * 4)
+/* Writes base64 with padding, but no NUL, to `out`; returns its end. */
+char *base64_encode(char *out, const void *data, size_t n);
 /*
  * Decodes base64 as far as the text is that; padding is none of it. `out` has room for 3/4 of `n`;
  * *ret_used is how much of the text was taken. Returns the number of bytes.
  */
 size_t base64_decode(const char *in, size_t n, uint8_t *out, size_t *ret_used);
+/* Writes n bytes as 2n lower-case hex digits and a NUL to `out`. */
 void hex_encode(const void *data, size_t n, char *out);

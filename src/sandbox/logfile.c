@@ -183,23 +183,6 @@ static char *put_escaped(char *out, const uint8_t *p, size_t n)
 	return out;
 }
 
-static char *put_base64(char *out, const uint8_t *p, size_t n)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (; n; p += MIN(n, (size_t)3), n -= MIN(n, (size_t)3)) {
-		uint32_t v = (uint32_t)p[0] << 16 | (n > 1 ? (uint32_t)p[1] << 8 : 0) |
-			     (n > 2 ? p[2] : 0);
-
-		*out++ = digits[v >> 18];
-		*out++ = digits[v >> 12 & 63];
-		*out++ = n > 1 ? digits[v >> 6 & 63] : '=';
-		*out++ = n > 2 ? digits[v & 63] : '=';
-	}
-	return out;
-}
-
 size_t logfile_format(char *line, uint64_t real_ns, enum log_stream s, const char *from,
 		      uint64_t session, const void *data, size_t n)
 {
@@ -213,7 +196,7 @@ size_t logfile_format(char *line, uint64_t real_ns, enum log_stream s, const cha
 		snprintf(id, sizeof(id), ",\"id\":%llu", (unsigned long long)session);
 	p += snprintf(line, LOGFILE_LINE_MAX(0), "{\"t\":\"%s\",\"s\":\"%s\"%s%s%s,\"d\":\"", when,
 		      log_stream_name(s), origin, id, text ? "" : ",\"e\":\"b64\"");
-	p = text ? put_escaped(p, data, n) : put_base64(p, data, n);
+	p = text ? put_escaped(p, data, n) : base64_encode(p, data, n);
 	memcpy(p, "\"}\n", 3);
 	return (size_t)(p + 3 - line);
 }

@@ -169,7 +169,7 @@ static sqlite3_stmt *prepare_query(struct db *db, const struct sandbox_query *q,
 	static const char *const configs[] = {
 		[CONFIG_NOTHING] = "NULL",
 		[CONFIG_SETTINGS] = "CASE WHEN json_valid(config) "
-				    "THEN json_remove(config, '$.image') ELSE config END",
+				    "THEN json_remove(config, '$.image', '$.scripts') ELSE config END",
 		[CONFIG_WHOLE] = "config",
 	};
 	static const char labels[] =

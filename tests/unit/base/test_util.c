@@ -157,9 +157,30 @@ static void test_macros(void **state)
 	assert_int_equal(fd, -1);
 }
 
+static void test_base64(void **state)
+{
+	static const char *const pairs[][2] = {
+		{"", ""},         {"f", "Zg=="},        {"fo", "Zm8="},
+		{"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe\xfd", "//79"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+		size_t len = strlen(pairs[i][0]), used;
+		char text[16] = "";
+		uint8_t back[16];
+
+		assert_ptr_equal(base64_encode(text, pairs[i][0], len), text + BASE64_LEN(len));
+		assert_string_equal(text, pairs[i][1]);
+		assert_int_equal(base64_decode(text, strlen(text), back, &used), len);
+		assert_memory_equal(back, pairs[i][0], len);
+		assert_int_equal(used, strcspn(text, "="));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_parse_u64), cmocka_unit_test(test_hex_encode),
 		cmocka_unit_test(test_strv),      cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_printable), cmocka_unit_test(test_allocation_of_nothing),
