@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The orderly end: an init of the sandbox's own is asked to end it all, every process is asked to go, then told to; the disks are left clean; the
- * asker gets its result; the machine resets, which is how an emulated one stops.
+ * The orderly end: an init of the sandbox's own is asked to end it all, every process is asked to
+ * go, then told to; the disks are left clean; the asker gets its result; the machine resets, which
+ * is how an emulated one stops.
  */
 #pragma once
 

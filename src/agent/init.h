@@ -2,8 +2,9 @@
 /*
  * An init of the sandbox's own (--init): the first process of a PID namespace, in which all other
  * programs run, too. The agent stays outside: it sees and signals them by the numbers they have
- * for it, and the init's end is one more child to be collected. For the kernel an init that ends takes
- * its namespace with it, and reboot(2) in there kills it by a signal that tells what was wanted.
+ * for it, and the init's end is one more child to be collected. For the kernel an init that ends
+ * takes its namespace with it, and reboot(2) in there kills it by a signal that tells what was
+ * wanted.
  */
 #pragma once
 

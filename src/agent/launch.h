@@ -16,7 +16,7 @@ struct launch {
 	const struct boot_config *config; /* env, workdir and user for what the request omits */
 	/* Called in the child before anything else; NULL: nothing. 0, or -1 with the error set. */
 	int (*prepare)(struct err *e);
-	int in;                           /* -1: /dev/null. A terminal: all three streams */
+	int in; /* -1: /dev/null. A terminal: all three streams */
 	int out, err;
 };
 

@@ -393,7 +393,8 @@ static void on_report(struct ev *ev, uint32_t events)
 		conn_flush(s->conn);
 }
 
-/* The program was collected, and somebody is there to hear of it. Returns whether output is left. */
+/* The program was collected, and somebody is there to hear of it. Returns whether output is left.
+ */
 static bool take_stock(struct session *s)
 {
 	bool owing = false;
@@ -730,7 +731,8 @@ int session_join_init(struct conn *c, const struct exec_request *r, struct err *
 		return err_set(e, ERR_BUSY, "somebody else is connected to the sandbox's init");
 	session_connect(s, c, r->timeout_ms);
 	announce(s);
-	/* What it printed before it ended is still to come; then, or if there is nothing, the end. */
+	/* What it printed before it ended is still to come; then, or if there is nothing, the end.
+	 */
 	if (s->ended && !take_stock(s))
 		timer_set(s->server->loop, &s->quiet, clock_mono_ns());
 	if (!s->ended && s->tty && size.ws_row && size.ws_col)

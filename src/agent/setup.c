@@ -43,7 +43,8 @@
 
 void setup_init(struct setup *s)
 {
-	*s = (struct setup){.boot_root = -1, .new_root = -1, .devpts = -1, .random = -1, .proc = -1};
+	*s = (struct setup){
+		.boot_root = -1, .new_root = -1, .devpts = -1, .random = -1, .proc = -1};
 }
 
 /* --- early --------------------------------------------------------------------------------- */

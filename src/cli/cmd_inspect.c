@@ -167,8 +167,8 @@ static void print_limits(json_t *rlimits)
 		_cleanup_free_ char *soft = limit_text(json_object_get(item, "soft"));
 		_cleanup_free_ char *hard = limit_text(json_object_get(item, "hard"));
 
-		printf("  %-*s%s (hard %s)\n", FIELD_WIDTH - 2, json_string_of(item, "resource") ?: "",
-		       soft, hard);
+		printf("  %-*s%s (hard %s)\n", FIELD_WIDTH - 2,
+		       json_string_of(item, "resource") ?: "", soft, hard);
 	}
 }
 

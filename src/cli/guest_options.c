@@ -68,10 +68,10 @@ static json_t *rlimits_json(const struct rlimit_options *o)
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < o->n; i++)
-		json_array_append_new(
-			a, json_pack("{s:s, s:o, s:o}", "resource", rlimit_name(o->v[i].resource),
-				     "soft", limit_json(o->v[i].soft), "hard",
-				     limit_json(o->v[i].hard)));
+		json_array_append_new(a, json_pack("{s:s, s:o, s:o}", "resource",
+						   rlimit_name(o->v[i].resource), "soft",
+						   limit_json(o->v[i].soft), "hard",
+						   limit_json(o->v[i].hard)));
 	return a;
 }
 
@@ -297,8 +297,8 @@ static int check_init(const struct sandbox_options *o, struct err *e)
 		return err_set(e, ERR_USAGE, "'--init-%s' needs '--init <PATH>'",
 			       o->init_args.n ? "arg" : "env");
 	if (o->init && o->init[0] != '/' && strcmp(o->init, AUTO) != 0)
-		return err_set(e, ERR_INVALID,
-			       "--init must be an absolute path or `auto`, got: %s", o->init);
+		return err_set(e, ERR_INVALID, "--init must be an absolute path or `auto`, got: %s",
+			       o->init);
 	return 0;
 }
 
@@ -406,8 +406,7 @@ int guest_options_store(const struct sandbox_options *o, json_t *config, struct 
 {
 	json_t *init;
 
-	json_object_set_new(config, "security",
-			    json_string(o->security ? o->security : "default"));
+	json_object_set_new(config, "security", json_string(o->security ? o->security : "default"));
 	if (o->rlimits.n)
 		json_object_set_new(config, "rlimits", rlimits_json(&o->rlimits));
 	if (o->init) {

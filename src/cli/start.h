@@ -55,7 +55,8 @@ int sandbox_no_command(struct err *e);
  */
 void sandbox_run_request(const struct sandbox_row *row, bool running, const struct strv *command,
 			 struct exec_request *ret);
-/* As sandbox_resolve_command without a command, as one text for people; owned, "" when there is none. */
+/* As sandbox_resolve_command without a command, as one text for people; owned, "" when there is
+ * none. */
 char *sandbox_command_text(const struct sandbox_row *row);
 /* The shell for sessions without a command. */
 const char *sandbox_shell(const struct sandbox_row *row);

@@ -196,8 +196,7 @@ int exec_request_from_json(json_t *j, struct exec_request *ret, struct err *e)
 	    get_u64(j, "rows", UINT16_MAX, &rows, e) < 0 ||
 	    get_u64(j, "cols", UINT16_MAX, &cols, e) < 0 ||
 	    get_u64(j, "timeout_ms", INT64_MAX / 1000000, &r.timeout_ms, e) < 0 ||
-	    get_bool(j, "join", &r.join, e) < 0 ||
-	    get_rlimits(j, r.rlimits, &r.n_rlimits, e) < 0)
+	    get_bool(j, "join", &r.join, e) < 0 || get_rlimits(j, r.rlimits, &r.n_rlimits, e) < 0)
 		goto fail;
 	if (r.argv.n == 0) {
 		bad_field(e, "argv", "a non-empty array");

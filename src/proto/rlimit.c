@@ -8,22 +8,14 @@
 #include <sys/resource.h>
 
 static const char *const names[] = {
-	[RLIMIT_CPU] = "cpu",
-	[RLIMIT_FSIZE] = "fsize",
-	[RLIMIT_DATA] = "data",
-	[RLIMIT_STACK] = "stack",
-	[RLIMIT_CORE] = "core",
-	[RLIMIT_RSS] = "rss",
-	[RLIMIT_NPROC] = "nproc",
-	[RLIMIT_NOFILE] = "nofile",
-	[RLIMIT_MEMLOCK] = "memlock",
-	[RLIMIT_AS] = "as",
-	[RLIMIT_LOCKS] = "locks",
-	[RLIMIT_SIGPENDING] = "sigpending",
-	[RLIMIT_MSGQUEUE] = "msgqueue",
-	[RLIMIT_NICE] = "nice",
-	[RLIMIT_RTPRIO] = "rtprio",
-	[RLIMIT_RTTIME] = "rttime",
+	[RLIMIT_CPU] = "cpu",           [RLIMIT_FSIZE] = "fsize",
+	[RLIMIT_DATA] = "data",         [RLIMIT_STACK] = "stack",
+	[RLIMIT_CORE] = "core",         [RLIMIT_RSS] = "rss",
+	[RLIMIT_NPROC] = "nproc",       [RLIMIT_NOFILE] = "nofile",
+	[RLIMIT_MEMLOCK] = "memlock",   [RLIMIT_AS] = "as",
+	[RLIMIT_LOCKS] = "locks",       [RLIMIT_SIGPENDING] = "sigpending",
+	[RLIMIT_MSGQUEUE] = "msgqueue", [RLIMIT_NICE] = "nice",
+	[RLIMIT_RTPRIO] = "rtprio",     [RLIMIT_RTTIME] = "rttime",
 };
 _Static_assert(ARRAY_SIZE(names) == RLIM_NLIMITS, "every resource has a name");
 

@@ -282,6 +282,7 @@ static void note_exit(struct session *s, const struct exec_result *r)
 	struct monitor *m = s->m;
 
 	m->exit_code = r->exit_code;
+	m->cause = r->wish != INIT_WISH_NONE ? END_GUEST : END_COMPLETED;
 	if (r->wish != INIT_WISH_NONE)
 		snprintf(m->end_text, sizeof(m->end_text), "%s",
 			 r->wish == INIT_WISH_REBOOT ? GUEST_REBOOTED : GUEST_SWITCHED_OFF);
@@ -311,7 +312,8 @@ static void note_result(struct session *s)
 		snprintf(m->end_text, sizeof(m->end_text), "%s", e.msg);
 		monitor_note(m, "%s", e.msg);
 	}
-	m->cause = END_COMPLETED;
+	if (m->cause == END_NONE)
+		m->cause = END_COMPLETED;
 	json_decref(j);
 }
 

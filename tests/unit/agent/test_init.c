@@ -57,8 +57,8 @@ static int setup(void **state)
 	strv_add(&f->config.env, "PATH=/usr/bin:/bin");
 	f->loop = loop_new();
 	server_init(&f->server, f->loop, &f->config);
-	f->child_ev = (struct ev){.fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK),
-				  .fn = on_child};
+	f->child_ev =
+		(struct ev){.fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_child};
 	return loop_add(f->loop, &f->child_ev, EPOLLIN);
 }
 
@@ -172,9 +172,9 @@ static void test_limits_of_the_sandbox(void **state)
 	run_script(f, &c, "ulimit -n; ulimit -Hn; ulimit -c");
 	assert_string_equal(c.out, "60\n70\n0\n");
 	/* One by one the request's come before them. */
-	json_object_set_new(request, "rlimits",
-			    json_pack("[{s:i, s:i, s:i}]", "resource", RLIMIT_NOFILE, "soft", 50,
-				      "hard", 65));
+	json_object_set_new(
+		request, "rlimits",
+		json_pack("[{s:i, s:i, s:i}]", "resource", RLIMIT_NOFILE, "soft", 50, "hard", 65));
 	connect_client(f, &c, request);
 	run_until(&c, NULL);
 	disconnect(&c);

@@ -160,7 +160,7 @@ static void test_macros(void **state)
 static void test_base64(void **state)
 {
 	static const char *const pairs[][2] = {
-		{"", ""},         {"f", "Zg=="},        {"fo", "Zm8="},
+		{"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
 		{"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe\xfd", "//79"},
 	};
 
@@ -181,9 +181,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_base64),
-		cmocka_unit_test(test_parse_u64), cmocka_unit_test(test_hex_encode),
-		cmocka_unit_test(test_strv),      cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_printable), cmocka_unit_test(test_allocation_of_nothing),
+		cmocka_unit_test(test_parse_u64),
+		cmocka_unit_test(test_hex_encode),
+		cmocka_unit_test(test_strv),
+		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_printable),
+		cmocka_unit_test(test_allocation_of_nothing),
 		cmocka_unit_test(test_macros),
 	};
 

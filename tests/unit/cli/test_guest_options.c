@@ -152,7 +152,8 @@ static json_t *stored(const struct sandbox_options *o)
 
 static void test_scripts_to_the_guest(void **state)
 {
-	_cleanup_free_ char *file = xasprintf("%s/f", (char *)*state), *path = xasprintf("p:%s", file);
+	_cleanup_free_ char *file = xasprintf("%s/f", (char *)*state),
+			    *path = xasprintf("p:%s", file);
 	struct sandbox_options o = {.shell = TEXT("bash")};
 	struct boot_config boot = {0};
 	struct err e = {0};
@@ -167,7 +168,8 @@ static void test_scripts_to_the_guest(void **state)
 	assert_int_equal(guest_boot(config, &boot, &e), 0);
 	assert_int_equal(boot.n_scripts, 4);
 	assert_string_equal(boot.scripts[0].name, "a");
-	assert_memory_equal(boot.scripts[0].data, "#!/usr/bin/env bash\necho\n", boot.scripts[0].len);
+	assert_memory_equal(boot.scripts[0].data, "#!/usr/bin/env bash\necho\n",
+			    boot.scripts[0].len);
 	assert_int_equal(boot.scripts[1].len, 3);
 	assert_memory_equal(boot.scripts[1].data, "x\\n", 3);
 	assert_int_equal(boot.scripts[2].len, 0);

@@ -330,8 +330,7 @@ static void test_resolve_command(void **state)
 }
 
 /* argv and whether it joins the init, of what `msb run` asks for. */
-static void assert_run(json_t *config, bool running, const char *given, bool join,
-		       const char *want)
+static void assert_run(json_t *config, bool running, const char *given, bool join, const char *want)
 {
 	struct sandbox_row row = {.config = config};
 	struct exec_request q = {0};

@@ -212,7 +212,7 @@ static void test_scripts(void **state)
 	script_again("", 0, "text");
 	script_again("#!/bin/sh\necho \"hi\"\n", 20, "text");
 	script_again("gr\xc3\xbc\xc3\x9f", 6, "text");
-	script_again("\n\n\n\n", 4, "text");        /* as long as base64 */
+	script_again("\n\n\n\n", 4, "text");         /* as long as base64 */
 	script_again("\n\n\n\n\n\n\n", 7, "base64"); /* longer */
 	script_again("\xff", 1, "base64");
 	script_again("a\0b", 3, "base64");

@@ -947,8 +947,8 @@ static void test_watched_init(void **state)
 		int exit_code;
 	} cases[] = {
 		{"{\"ok\":true,\"exit_code\":3}", "the init exited with status 3", 3},
-		{"{\"ok\":true,\"exit_code\":139,\"signal\":11}", "the init was killed by signal 11",
-		 139},
+		{"{\"ok\":true,\"exit_code\":139,\"signal\":11}",
+		 "the init was killed by signal 11", 139},
 		{"{\"ok\":true,\"exit_code\":0,\"wish\":\"off\"}", GUEST_SWITCHED_OFF, 0},
 		{"{\"ok\":true,\"exit_code\":0,\"wish\":\"reboot\"}", GUEST_REBOOTED, 0},
 	};
@@ -972,7 +972,7 @@ static void test_watched_init(void **state)
 		assert_string_equal(f->m.end_text, cases[i].reason);
 		assert_int_equal(f->m.exit_code, cases[i].exit_code);
 		assert_int_equal(seen.stops, i + 1);
-		assert_int_equal(seen.cause, END_COMPLETED);
+		assert_int_equal(f->m.cause, i < 2 ? END_COMPLETED : END_GUEST);
 		f->m.cause = END_NONE;
 	}
 	assert_int_equal(sessions(f), 0);
