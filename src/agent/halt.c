@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/halt.h"
 
+#include "agent/init.h"
 #include "agent/session.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -81,33 +82,76 @@ static void on_childless(void *ctx)
 {
 	struct halt *h = ctx;
 
-	if (h->stage == HALT_TERM || h->stage == HALT_KILL)
+	if (h->stage != HALT_NONE && h->stage != HALT_DRAIN)
 		timer_set(h->server->loop, &h->timer, 0);
+}
+
+static void enter(struct halt *h, enum halt_stage stage, uint64_t deadline)
+{
+	h->stage = stage;
+	timer_set(h->server->loop, &h->timer, has_children() ? deadline : 0);
+}
+
+/* Asks the init by a signal, unless it does not listen to it. */
+static bool ask_init(struct halt *h, enum halt_stage stage, int sig, unsigned share)
+{
+	pid_t pid = session_init_pid(h->server);
+	uint64_t grace = MIN(h->grace_ns, HALT_INIT_NS);
+
+	if (pid == 0 || !init_heeds(h->setup->proc, pid, sig) || kill(pid, sig) < 0)
+		return false;
+	enter(h, stage, clock_mono_ns() + grace * share / HALT_SHARES);
+	return true;
+}
+
+static void ask_all(struct halt *h)
+{
+	uint64_t deadline = h->deadline;
+
+	kill(-1, SIGTERM);
+	kill(-1, SIGCONT);
+	session_hangup_terminals(h->server);
+	if (session_init_pid(h->server))
+		deadline = MIN(deadline, clock_mono_ns() + HALT_TERM_NS);
+	enter(h, HALT_TERM, deadline);
+}
+
+/* The next thing to do when what has been done does not end it. */
+static void go_on(struct halt *h)
+{
+	if (h->stage < HALT_POWEROFF &&
+	    ask_init(h, HALT_POWEROFF, SIGRTMIN + 4, HALT_POWEROFF_SHARE))
+		return;
+	if (h->stage < HALT_INIT_TERM && ask_init(h, HALT_INIT_TERM, SIGTERM, HALT_INIT_TERM_SHARE))
+		return;
+	if (h->stage < HALT_TERM) {
+		ask_all(h);
+	} else if (h->stage == HALT_TERM) {
+		kill(-1, SIGKILL);
+		enter(h, HALT_KILL, clock_mono_ns() + HALT_KILL_NS);
+	} else {
+		drain(h);
+	}
 }
 
 static void on_timer(struct timer *t)
 {
 	struct halt *h = container_of(t, struct halt, timer);
 
-	if (h->stage == HALT_TERM && has_children()) {
-		kill(-1, SIGKILL);
-		h->stage = HALT_KILL;
-		timer_set(h->server->loop, t, clock_mono_ns() + HALT_KILL_NS);
-		return;
-	}
-	drain(h);
+	if (has_children())
+		go_on(h);
+	else
+		drain(h);
 }
 
 static void on_shutdown(void *ctx, struct conn *c, uint64_t grace_ns)
 {
 	struct halt *h = ctx;
 
-	h->stage = HALT_TERM;
 	h->conn = c;
-	kill(-1, SIGTERM);
-	kill(-1, SIGCONT);
-	session_hangup_terminals(h->server);
-	timer_set(h->server->loop, &h->timer, has_children() ? clock_mono_ns() + grace_ns : 0);
+	h->grace_ns = grace_ns;
+	h->deadline = clock_mono_ns() + grace_ns;
+	go_on(h);
 }
 
 void halt_init(struct halt *h, struct server *server, struct setup *setup)

@@ -3,8 +3,10 @@
 
 #include "agent/accounts.h"
 #include "agent/environment.h"
+#include "agent/restrict.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "proto/rlimit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,19 +44,18 @@ static int attach_streams(const struct launch *l, struct err *e)
 	return 0;
 }
 
-static int set_limits(const struct exec_request *r, struct err *e)
+static int set_limits(const struct rlimit_spec *specs, size_t n, struct err *e)
 {
-	for (size_t i = 0; i < r->n_rlimits; i++) {
-		const struct rlimit_spec *s = &r->rlimits[i];
+	for (const struct rlimit_spec *s = specs; s < specs + n; s++) {
 		struct rlimit lim = {.rlim_cur = s->soft, .rlim_max = s->hard};
 
 		if (s->soft > s->hard)
 			return err_set(e, ERR_INVALID,
-				       "resource limit %d: the soft limit is above the hard one",
-				       s->resource);
+				       "resource limit '%s': the soft limit is above the hard one",
+				       rlimit_name(s->resource));
 		if (setrlimit((__rlimit_resource_t)s->resource, &lim) < 0)
-			return err_set(e, ERR_INVALID, "cannot set resource limit %d: %s",
-				       s->resource, strerror(errno));
+			return err_set(e, ERR_INVALID, "cannot set resource limit '%s': %s",
+				       rlimit_name(s->resource), strerror(errno));
 	}
 	return 0;
 }
@@ -197,22 +198,26 @@ static int exec_command(const struct strv *argv, const struct strv *env, struct 
 static int run(const struct launch *l, struct err *e)
 {
 	const struct exec_request *r = l->request;
+	const struct boot_config *c = l->config;
 	struct account account;
 	struct strv env;
 	int retry;
 
+	if (l->prepare && l->prepare(e) < 0)
+		return -1;
 	if (attach_streams(l, e) < 0)
 		return -1;
-	if (account_lookup(r->user ? r->user : l->config->user, &account, e) < 0 ||
-	    set_limits(r, e) < 0)
+	if (account_lookup(r->user ? r->user : c->user, &account, e) < 0 ||
+	    set_limits(c->rlimits, c->n_rlimits, e) < 0 ||
+	    set_limits(r->rlimits, r->n_rlimits, e) < 0)
 		return -1;
 	retry = enter_directory(l, e);
-	if (retry < 0 || become(&account, e) < 0)
+	if (retry < 0 || (c->restricted && restrict_self(e) < 0) || become(&account, e) < 0)
 		return -1;
 	if (retry && enter_directory(l, e) != 0)
 		return err_set(e, ERR_INVALID, "cannot enter the working directory: %s",
 			       strerror(EACCES));
-	env_build(&env, &l->config->env, &r->env, account.home, r->tty);
+	env_build(&env, &c->env, &r->env, account.home, r->tty);
 	return exec_command(&r->argv, &env, e);
 }
 

@@ -14,7 +14,9 @@
 struct launch {
 	const struct exec_request *request;
 	const struct boot_config *config; /* env, workdir and user for what the request omits */
-	int in;                           /* -1: /dev/null. A terminal: all three streams */
+	/* Called in the child before anything else; NULL: nothing. 0, or -1 with the error set. */
+	int (*prepare)(struct err *e);
+	int in; /* -1: /dev/null. A terminal: all three streams */
 	int out, err;
 };
 

@@ -7,9 +7,9 @@
  * The kernel starts this program from an initramfs that holds nothing else. It calls the host
  * (vsock, docs/protocol.md), is told the sandbox's configuration, makes the root file system out
  * of the image's disk and the sandbox's writable disk, moves into it, and reports success or the
- * step that failed. From then on it serves the host's connections: each runs a program or does
- * one other thing, and ends with a result. It never gives its process id away: the sandbox lives
- * as long as it does.
+ * step that failed. An init of the sandbox's own is the first program that it starts (init.h). From
+ * then on it serves the host's connections: each runs a program or does one other thing, and ends
+ * with a result. It never gives its process id away: the sandbox lives as long as it does.
  *
  * Root: an overlay of, from below, the image (EROFS, read-only), a layer in memory with mount
  * points and this boot's /etc/hosts and /etc/hostname, and the writable disk (ext4). The layer
@@ -32,6 +32,7 @@
  * Concurrency: one thread, one epoll loop, nothing blocks after the set-up until the shutdown.
  */
 #include "agent/halt.h"
+#include "agent/init.h"
 #include "agent/reply.h"
 #include "agent/server.h"
 #include "agent/setup.h"
@@ -281,6 +282,8 @@ static int boot(struct agent *a, struct err *e)
 	r = start_service(a, listen_fd, &child);
 	if (r < 0)
 		return err_sys(e, -r, "cannot serve the host");
+	if (a->config.has_init && init_start(&a->server, &a->setup, &a->config, e) < 0)
+		return -1;
 	a->stamps.ready = clock_mono_ns();
 	return 0;
 }

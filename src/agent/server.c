@@ -156,7 +156,7 @@ static int op_exec(struct conn *c, json_t *j, struct err *e)
 
 	if (exec_request_from_json(j, &r, e) < 0)
 		return -1;
-	result = session_start(c, &r, e);
+	result = r.join ? session_join_init(c, &r, e) : session_start(c, &r, e);
 	exec_request_release(&r);
 	if (result < 0)
 		return -1;

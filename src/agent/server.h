@@ -44,6 +44,7 @@ struct server {
 	size_t n_conns;
 	struct session *sessions;
 	size_t n_sessions;
+	struct session *init; /* one of them; NULL: there is none, or it has ended */
 };
 
 struct conn {

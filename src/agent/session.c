@@ -9,6 +9,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -37,6 +38,7 @@ struct session {
 	struct conn *conn; /* NULL: the peer is gone */
 	pid_t pid;
 	bool tty;
+	bool is_init;   /* of the sandbox; nobody need be connected */
 	bool started;   /* the program runs, or ran */
 	bool ended;     /* and was collected */
 	bool hung_up;   /* nobody waits for it any longer */
@@ -85,6 +87,8 @@ void session_free(struct session *s)
 		p = &(*p)->next;
 	*p = s->next;
 	s->server->n_sessions--;
+	if (s->server->init == s)
+		s->server->init = NULL;
 	if (s->conn)
 		s->conn->session = NULL;
 	close_streams(s);
@@ -145,11 +149,28 @@ static void on_timeout(struct timer *t)
 	kill_group(s, SIGKILL);
 }
 
+/* The init outlives its connections; what it prints waits for the next one. */
+static void leave_init(struct session *s)
+{
+	struct loop *l = s->server->loop;
+
+	timer_cancel(l, &s->timeout);
+	timer_cancel(l, &s->quiet);
+	loop_del(l, &s->in_ev);
+	s->in_done = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(s->streams); i++)
+		loop_del(l, &s->streams[i].ev);
+}
+
 void session_hangup(struct session *s)
 {
-	s->hung_up = true;
 	s->conn->session = NULL;
 	s->conn = NULL;
+	if (s->is_init && !s->ended) {
+		leave_init(s);
+		return;
+	}
+	s->hung_up = true;
 	if (s->ended) {
 		session_free(s);
 		return;
@@ -236,13 +257,37 @@ void session_resume(struct session *s)
 	}
 }
 
+/* Tells the connection that the program runs, and lets its output come. */
+static void announce(struct session *s)
+{
+	struct reply event;
+
+	reply_begin(&event, &s->conn->out, FRAME_EVENT);
+	reply_string(&event, "event", "started");
+	reply_number(&event, "pid", (uint64_t)s->pid);
+	reply_end(&event);
+	/* Output is taken only now, so that the event comes first. */
+	for (size_t i = 0; i < ARRAY_SIZE(s->streams); i++)
+		s->streams[i].paused = s->streams[i].fd >= 0;
+}
+
 /* --- the end ------------------------------------------------------------------------------- */
+
+/* What reboot(2) in a PID namespace has its first process killed by. */
+static const char *init_wish(int status)
+{
+	if (!WIFSIGNALED(status))
+		return NULL;
+	/* Of no other origin: a first process gets signals only if it has handlers for them. */
+	return WTERMSIG(status) == SIGINT ? "off" : WTERMSIG(status) == SIGHUP ? "reboot" : NULL;
+}
 
 static void session_finish(struct session *s)
 {
 	struct conn *c = s->conn;
 	int status = s->status;
 	bool timed_out = s->timed_out;
+	const char *wish = s->is_init ? init_wish(status) : NULL;
 	struct reply r;
 
 	session_free(s);
@@ -251,7 +296,10 @@ static void session_finish(struct session *s)
 	/* As exec_result_from_json reads it. */
 	reply_begin(&r, &c->out, FRAME_RESULT);
 	reply_true(&r, "ok");
-	if (WIFSIGNALED(status)) {
+	if (wish) {
+		reply_number(&r, "exit_code", 0);
+		reply_string(&r, "wish", wish);
+	} else if (WIFSIGNALED(status)) {
 		uint64_t sig = (uint64_t)WTERMSIG(status);
 
 		reply_number(&r, "exit_code", 128 + sig);
@@ -320,7 +368,6 @@ static void start_failed(struct session *s, const struct err *e)
 /* Returns false when the session is gone. */
 static bool take_report(struct session *s)
 {
-	struct reply event;
 	struct err e;
 	int r = launch_read_report(s->report, &e);
 
@@ -333,15 +380,8 @@ static bool take_report(struct session *s)
 		return false;
 	}
 	s->started = true;
-	if (!s->conn)
-		return true;
-	reply_begin(&event, &s->conn->out, FRAME_EVENT);
-	reply_string(&event, "event", "started");
-	reply_number(&event, "pid", (uint64_t)s->pid);
-	reply_end(&event);
-	/* Output is taken only now, so that the event comes first. */
-	for (size_t i = 0; i < ARRAY_SIZE(s->streams); i++)
-		s->streams[i].paused = s->streams[i].fd >= 0;
+	if (s->conn)
+		announce(s);
 	return true;
 }
 
@@ -353,17 +393,12 @@ static void on_report(struct ev *ev, uint32_t events)
 		conn_flush(s->conn);
 }
 
-void session_collected(struct session *s, int status)
+/* The program was collected, and somebody is there to hear of it. Returns whether output is left.
+ */
+static bool take_stock(struct session *s)
 {
-	if (!s->started && !take_report(s))
-		return;
-	s->ended = true;
-	s->status = status;
-	timer_cancel(s->server->loop, &s->timeout);
-	if (!s->conn) {
-		session_free(s);
-		return;
-	}
+	bool owing = false;
+
 	input_close(s);
 	for (size_t i = 0; i < ARRAY_SIZE(s->streams); i++) {
 		struct stream *st = &s->streams[i];
@@ -372,9 +407,25 @@ void session_collected(struct session *s, int status)
 		/* What the program wrote is in here now; more can only be of its heirs. */
 		if (st->fd >= 0 && ioctl(st->fd, FIONREAD, &pending) == 0)
 			st->owed = (size_t)MAX(pending, 0);
+		owing |= st->owed > 0;
 	}
 	s->conn->hold_input = false;
-	session_progress(s);
+	return owing;
+}
+
+void session_collected(struct session *s, int status)
+{
+	if (!s->started && !take_report(s))
+		return;
+	s->ended = true;
+	s->status = status;
+	timer_cancel(s->server->loop, &s->timeout);
+	if (s->conn) {
+		take_stock(s);
+		session_progress(s);
+	} else if (!s->is_init || s->server->halting) {
+		session_free(s);
+	}
 }
 
 /* --- input --------------------------------------------------------------------------------- */
@@ -554,9 +605,13 @@ static void stream_init(struct session *s, size_t i, int fd, uint8_t type)
 	};
 }
 
-int session_start(struct conn *c, const struct exec_request *r, struct err *e)
+/*
+ * Starts a program that belongs to no connection yet; whether it could be started is still to be
+ * reported. NULL with the error set.
+ */
+static struct session *session_new(struct server *server, const struct exec_request *r,
+				   int (*prepare)(struct err *e), struct err *e)
 {
-	struct server *server = c->server;
 	struct plumbing p = {-1, -1, -1, -1, -1, -1};
 	struct session *s;
 	struct launch l;
@@ -565,17 +620,19 @@ int session_start(struct conn *c, const struct exec_request *r, struct err *e)
 	result = r->tty ? make_terminal(server, r, &p) : make_pipes(r, &p);
 	if (result < 0) {
 		plumbing_release(&p);
-		return err_sys(e, -result, "cannot make the program's %s",
-			       r->tty ? "terminal" : "pipes");
+		err_sys(e, -result, "cannot make the program's %s", r->tty ? "terminal" : "pipes");
+		return NULL;
 	}
 	s = calloc(1, sizeof(*s));
 	if (!s) {
 		plumbing_release(&p);
-		return err_sys(e, ENOMEM, "cannot start the program");
+		err_sys(e, ENOMEM, "cannot start the program");
+		return NULL;
 	}
 	l = (struct launch){
 		.request = r,
 		.config = server->config,
+		.prepare = prepare,
 		.in = p.child_in,
 		.out = p.child_out,
 		.err = p.child_err,
@@ -586,10 +643,10 @@ int session_start(struct conn *c, const struct exec_request *r, struct err *e)
 		result = s->pid;
 		plumbing_release(&p);
 		free(s);
-		return err_sys(e, -result, "cannot start the program");
+		err_sys(e, -result, "cannot start the program");
+		return NULL;
 	}
 	s->server = server;
-	s->conn = c;
 	s->tty = r->tty;
 	s->in = steal_fd(&p.in);
 	s->in_ev = (struct ev){.fd = s->in, .fn = on_input_room};
@@ -602,16 +659,88 @@ int session_start(struct conn *c, const struct exec_request *r, struct err *e)
 	s->next = server->sessions;
 	server->sessions = s;
 	server->n_sessions++;
+	return s;
+}
+
+static void session_connect(struct session *s, struct conn *c, uint64_t timeout_ms)
+{
+	if (timeout_ms && !s->ended)
+		timer_set(s->server->loop, &s->timeout,
+			  clock_mono_ns() + timeout_ms * NSEC_PER_MSEC);
+	s->conn = c;
+	c->state = CONN_EXEC;
+	c->session = s;
+}
+
+int session_start(struct conn *c, const struct exec_request *r, struct err *e)
+{
+	struct server *server = c->server;
+	struct session *s;
+	int result;
+
+	/* The kernel starts nothing in a PID namespace whose first process has ended. */
+	if (server->config->has_init && session_init_pid(server) == 0)
+		return err_set(e, ERR_STATE, "the sandbox's init has ended");
+	s = session_new(server, r, NULL, e);
+	if (!s)
+		return -1;
 	result = loop_add(server->loop, &s->report_ev, EPOLLIN);
 	if (result < 0) {
 		kill_group(s, SIGKILL);
 		session_free(s);
 		return err_sys(e, -result, "cannot start the program");
 	}
-	if (r->timeout_ms)
-		timer_set(server->loop, &s->timeout,
-			  clock_mono_ns() + r->timeout_ms * NSEC_PER_MSEC);
-	c->state = CONN_EXEC;
-	c->session = s;
+	session_connect(s, c, r->timeout_ms);
 	return 0;
+}
+
+/* --- the init ------------------------------------------------------------------------------ */
+
+int session_start_init(struct server *server, const struct exec_request *r,
+		       int (*prepare)(struct err *e), struct err *e)
+{
+	struct session *s = session_new(server, r, prepare, e);
+	struct pollfd report;
+	int result;
+
+	if (!s)
+		return -1;
+	/* The sandbox is not up before it is known whether its init is. */
+	report = (struct pollfd){.fd = s->report, .events = POLLIN};
+	do
+		poll(&report, 1, -1);
+	while ((result = launch_read_report(s->report, e)) == 0);
+	close_fd(&s->report);
+	if (result < 0) {
+		session_free(s);
+		return -1;
+	}
+	s->is_init = s->started = true;
+	server->init = s;
+	return 0;
+}
+
+int session_join_init(struct conn *c, const struct exec_request *r, struct err *e)
+{
+	struct session *s = c->server->init;
+	struct winsize size = {.ws_row = r->rows, .ws_col = r->cols};
+
+	if (!s)
+		return err_set(e, ERR_STATE, "the sandbox has no init, or it has ended");
+	if (s->conn)
+		return err_set(e, ERR_BUSY, "somebody else is connected to the sandbox's init");
+	session_connect(s, c, r->timeout_ms);
+	announce(s);
+	/* What it printed before it ended is still to come; then, or if there is nothing, the end.
+	 */
+	if (s->ended && !take_stock(s))
+		timer_set(s->server->loop, &s->quiet, clock_mono_ns());
+	if (!s->ended && s->tty && size.ws_row && size.ws_col)
+		ioctl(s->streams[0].fd, TIOCSWINSZ, &size);
+	return 0;
+}
+
+pid_t session_init_pid(const struct server *server)
+{
+	return server->init && !server->init->ended ? server->init->pid : 0;
 }

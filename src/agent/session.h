@@ -18,6 +18,19 @@
 
 /* Starts what the request says for the connection, which becomes a CONN_EXEC. 0, or -1. */
 int session_start(struct conn *c, const struct exec_request *r, struct err *e);
+/*
+ * Starts the sandbox's init, to which no connection belongs yet, and waits until it runs; its
+ * output waits for one. `prepare` is called in the child. 0, or -1 with the error set.
+ */
+int session_start_init(struct server *server, const struct exec_request *r,
+		       int (*prepare)(struct err *e), struct err *e);
+/*
+ * Makes the connection that of the init, as if it had started it. Of the request only the
+ * terminal's size and the time-out count. One that has ended gives its result, once. 0, or -1.
+ */
+int session_join_init(struct conn *c, const struct exec_request *r, struct err *e);
+/* The init's number as long as it runs; 0: there is none. */
+pid_t session_init_pid(const struct server *server);
 /* Takes frames out of the connection's input buffer. 0, or -EBADMSG for a malformed stream. */
 int session_input(struct session *s);
 /* The connection has room for output again. */

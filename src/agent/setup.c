@@ -43,7 +43,8 @@
 
 void setup_init(struct setup *s)
 {
-	*s = (struct setup){.boot_root = -1, .new_root = -1, .devpts = -1, .random = -1};
+	*s = (struct setup){
+		.boot_root = -1, .new_root = -1, .devpts = -1, .random = -1, .proc = -1};
 }
 
 /* --- early --------------------------------------------------------------------------------- */
@@ -384,6 +385,25 @@ static int mount_system(struct setup *s, struct err *e)
 	return 0;
 }
 
+static int write_script(const struct boot_script *s)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", SCRIPTS_DIR, s->name);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+
+	return fd < 0 ? -errno : write_full(fd, s->data, s->len);
+}
+
+static int write_scripts(const struct boot_config *c, struct err *e)
+{
+	for (size_t i = 0; i < c->n_scripts; i++) {
+		int r = write_script(&c->scripts[i]);
+
+		if (r < 0)
+			return err_sys(e, -r, "cannot write the script '%s'", c->scripts[i].name);
+	}
+	return 0;
+}
+
 static int mount_tmpfs(const struct boot_config *c, struct err *e)
 {
 	for (size_t i = 0; i < c->n_tmpfs; i++) {
@@ -436,7 +456,8 @@ int setup_root(struct setup *s, const struct boot_config *c, struct err *e)
 		return err_sys(e, -r, "cannot prepare /etc");
 	if (mount("root", ROOT_DIR, "overlay", MS_NOATIME, options) < 0)
 		return err_sys(e, errno, "cannot join the image and the writable disk");
-	if (switch_root(s, e) < 0 || mount_system(s, e) < 0 || mount_tmpfs(c, e) < 0)
+	if (switch_root(s, e) < 0 || mount_system(s, e) < 0 || mount_tmpfs(c, e) < 0 ||
+	    write_scripts(c, e) < 0)
 		return -1;
 	if (sethostname(hostname, strlen(hostname)) < 0)
 		return err_sys(e, errno, "cannot set the host name '%s'", hostname);
@@ -451,20 +472,23 @@ int setup_undo(struct setup *s)
 	int r = 0;
 
 	close_fd(&s->devpts);
+	close_fd(&s->proc);
 	if (s->new_root < 0)
 		return 0;
 	/*
 	 * Detached with all that is mounted below it; it goes away with its last user, which is
-	 * this process until it stands elsewhere.
+	 * this process until it stands elsewhere. An init that ended the usual way may have done
+	 * that already, or have made it read-only: what counts is the disk below.
 	 */
-	if (fchdir(s->new_root) < 0 || umount2(".", MNT_DETACH) < 0)
-		r = -errno;
+	if (fchdir(s->new_root) == 0)
+		umount2(".", MNT_DETACH);
 	close_fd(&s->new_root);
 	if (fchdir(s->boot_root) < 0 || chroot(".") < 0)
 		return -errno;
 	/* If something still holds it, at least nothing is left in memory. */
-	if (umount2(UPPER_DIR, 0) < 0)
-		r = mount(NULL, UPPER_DIR, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0 ? -errno : r;
+	if (umount2(UPPER_DIR, 0) < 0 &&
+	    mount(NULL, UPPER_DIR, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		r = -errno;
 	sync();
 	return r;
 }

@@ -10,6 +10,7 @@ struct setup {
 	int new_root;  /* the sandbox's root */
 	int devpts;    /* directory of terminals */
 	int random;    /* the kernel's random device */
+	int proc;      /* the agent's own /proc, when there is an init with another; or -1 */
 };
 
 void setup_init(struct setup *s);
@@ -27,7 +28,8 @@ int setup_early(struct setup *s, struct err *e);
 int setup_root(struct setup *s, const struct boot_config *c, struct err *e);
 
 /*
- * Gives the sandbox's root up and leaves its writable disk clean. No other process may be alive.
+ * Gives the sandbox's root up, whatever its programs have unmounted or mounted over,
+ * and leaves its writable disk clean. No other process may be alive.
  * Returns 0 or -errno; then the disk is as after a power cut.
  */
 int setup_undo(struct setup *s);

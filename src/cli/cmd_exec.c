@@ -7,6 +7,8 @@
 #include "cli/start.h"
 #include "cli/turn.h"
 
+#include <string.h>
+
 struct exec_args {
 	struct strv env;
 	char *workdir;
@@ -15,6 +17,7 @@ struct exec_args {
 	bool quiet;
 	uint64_t timeout_ms;
 	struct detach_keys detach_keys;
+	struct rlimit_options rlimits;
 };
 
 #define FIELD(name) offsetof(struct exec_args, name)
@@ -28,6 +31,8 @@ static const struct opt opts[] = {
 	{"timeout", 0, "DURATION", opt_duration, FIELD(timeout_ms),
 	 "Kill the command after this time"},
 	DETACH_KEYS_OPT(struct exec_args),
+	{"rlimit", 0, "RESOURCE=SOFT[:HARD]", opt_rlimit, FIELD(rlimits),
+	 "Limit a resource, over what the sandbox has"},
 	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no notices"},
 	{0},
 };
@@ -48,6 +53,8 @@ static void build_request(struct exec_args *a, const struct operands *ops,
 	q->cwd = steal_ptr(&a->workdir);
 	q->user = steal_ptr(&a->user);
 	q->timeout_ms = a->timeout_ms;
+	memcpy(q->rlimits, a->rlimits.v, sizeof(q->rlimits));
+	q->n_rlimits = a->rlimits.n;
 }
 
 int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)

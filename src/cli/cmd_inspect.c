@@ -132,6 +132,12 @@ static void print_environment(json_t *env)
 		print_key_value(2, 0, "", json_string_value(item));
 }
 
+static char *limit_text(json_t *limit)
+{
+	return json_is_integer(limit) ? xasprintf("%lld", (long long)json_integer_value(limit))
+				      : xstrdup("unlimited");
+}
+
 static void print_mounts(json_t *tmpfs)
 {
 	json_t *mount;
@@ -148,6 +154,57 @@ static void print_mounts(json_t *tmpfs)
 			printf(" (%llu MiB)", (unsigned long long)(size / MIB));
 		putchar('\n');
 	}
+}
+
+static void print_limits(json_t *rlimits)
+{
+	json_t *item;
+	size_t i;
+
+	if (json_array_size(rlimits))
+		puts("\nLimits");
+	json_array_foreach (rlimits, i, item) {
+		_cleanup_free_ char *soft = limit_text(json_object_get(item, "soft"));
+		_cleanup_free_ char *hard = limit_text(json_object_get(item, "hard"));
+
+		printf("  %-*s%s (hard %s)\n", FIELD_WIDTH - 2,
+		       json_string_of(item, "resource") ?: "", soft, hard);
+	}
+}
+
+static void print_scripts(json_t *scripts)
+{
+	json_t *item;
+	size_t i;
+
+	if (json_array_size(scripts))
+		puts("\nScripts");
+	json_array_foreach (scripts, i, item) {
+		struct boot_script s;
+		_cleanup_free_ char *size = NULL;
+
+		if (boot_script_from_json(item, &s, NULL) < 0)
+			continue;
+		size = format_bytes(s.len);
+		print_key_value(2, FIELD_WIDTH - 2, s.name, size);
+		boot_script_release(&s);
+	}
+}
+
+/* The path and its arguments as they will be given, then what it alone has in its environment. */
+static void print_init(json_t *init)
+{
+	json_t *item;
+	size_t i;
+
+	if (!init)
+		return;
+	puts("\nInit");
+	print_key_value(2, 0, "", json_string_of(init, "path") ?: "");
+	json_array_foreach (json_object_get(init, "args"), i, item)
+		print_key_value(4, 0, "", json_string_value(item));
+	json_array_foreach (json_object_get(init, "env"), i, item)
+		print_key_value(4, 0, "", json_string_value(item));
 }
 
 static void print_labels(json_t *labels)
@@ -183,8 +240,12 @@ static void print_sandbox(const struct sandbox_row *row, json_t *j)
 	print_field("Hostname:", json_string_of(row->config, "hostname"));
 	print_field("Machine:", json_string_of(row->config, "machine"));
 	print_field("Kernel:", json_string_of(row->config, "kernel"));
+	print_field("Security:", json_string_of(row->config, "security") ?: "default");
 	print_environment(json_object_get(row->config, "env"));
 	print_mounts(json_object_get(row->config, "tmpfs"));
+	print_limits(json_object_get(row->config, "rlimits"));
+	print_scripts(json_object_get(row->config, "scripts"));
+	print_init(json_object_get(row->config, "init"));
 	print_labels(row->labels);
 }
 

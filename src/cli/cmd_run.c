@@ -123,7 +123,7 @@ static int resolve_command(struct run *r, const struct operands *ops, struct err
 
 	exec_client_prepare(q, r->args->tty);
 	q->timeout_ms = r->args->timeout_ms;
-	sandbox_resolve_command(&r->row, &ops->command, &q->argv);
+	sandbox_run_request(&r->row, r->lock < 0, &ops->command, q);
 	if (q->argv.n)
 		return 1;
 	if (q->tty && !r->args->detach) {
@@ -144,8 +144,8 @@ static int launch(struct run *r, struct err *e)
 	/* Nobody is there to type, unless somebody attaches to its terminal. */
 	if (detached)
 		r->request.has_stdin = r->request.tty = a->tty;
-	if (sandbox_start(r->cli, &r->row, r->lock, !detached, detached ? &r->request : NULL,
-			  a->sandbox.log_level, &r->launch, e) < 0)
+	if (sandbox_start(r->cli, &r->row, r->lock, !detached, &r->request, a->sandbox.log_level,
+			  &r->launch, e) < 0)
 		return -1;
 	close_fd(&r->lock);
 	if (!detached)

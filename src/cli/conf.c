@@ -353,8 +353,10 @@ static int take_scripts(struct conf *c, const char *name, const char *option, js
 
 		if (!body)
 			return wrong(c, where, "a text");
-		pair = str_starts_with(body, "#!") ? xasprintf("%s=%s", key, body)
-						   : xasprintf("%s=#!%s\n%s", key, shell, body);
+		pair = str_starts_with(body, "#!")
+			       ? xasprintf("%s=%s", key, body)
+			       : xasprintf("%s=#!%s%s\n%s", key,
+					   strchr(shell, '/') ? "" : "/usr/bin/env ", shell, body);
 		if (set_option(c, where, option, pair) < 0)
 			return -1;
 	}

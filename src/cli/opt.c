@@ -268,7 +268,7 @@ static int apply(const struct opt *o, const char *value, void *args, struct err 
 	if (o->values && !is_one_of(value, o->values))
 		return bad_value(o, value, e);
 	if (o->parse(value, field, e) < 0) {
-		err_wrap(e, "invalid value '%s' for '--%s <%s>'", value, o->name, o->metavar);
+		err_wrap(e, "invalid value '%.200s' for '--%s <%s>'", value, o->name, o->metavar);
 		e->code = ERR_USAGE;
 		return -1;
 	}

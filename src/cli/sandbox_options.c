@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "cli/guest_options.h"
 #include "cli/machine.h"
 #include "image/reference.h"
 
@@ -59,6 +60,22 @@ const struct opt sandbox_opts[] = {
 	 "Show the progress of pulling as bars, lines, or none [default: auto]",
 	 "auto bars lines none"},
 	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
+	{"rlimit", 0, "RESOURCE=SOFT[:HARD]", opt_rlimit, FIELD(rlimits),
+	 "Limit a resource of every command, e.g. nofile=1024 or core=0:unlimited"},
+	{"script", 0, "NAME=BODY", opt_script, FIELD(scripts),
+	 "Put a script of the shell into PATH; \\n, \\t, \\\" ... in BODY are decoded"},
+	{"script-raw", 0, "NAME=BODY", opt_script, FIELD(raw_scripts),
+	 "The same with exactly this content"},
+	{"script-path", 0, "NAME:PATH", opt_script_path, FIELD(script_paths),
+	 "The same with the content of a file"},
+	{"security", 0, "PROFILE", opt_string, FIELD(security),
+	 "restricted: commands gain no privileges and lack CAP_SYS_ADMIN [default: default]",
+	 "default restricted"},
+	{"init", 0, "PATH", opt_string, FIELD(init),
+	 "Run this init as process 1 of the commands; auto: the image's"},
+	{"init-arg", 0, "ARG", opt_strings, FIELD(init_args), "Argument of the init"},
+	{"init-env", 0, "KEY=VALUE", opt_env, FIELD(init_env),
+	 "Environment variable of the init alone; KEY alone copies the caller's"},
 	{"machine", 0, "KIND", opt_string, FIELD(machine),
 	 "What runs the guest: auto, kvm, qemu [default: auto]", "auto kvm qemu"},
 	{"kernel", 0, "FILE", opt_string, FIELD(kernel),
@@ -217,6 +234,14 @@ static int check_absolute(const char *what, const char *path, struct err *e)
 	return 0;
 }
 
+/* A path, or a name that is looked up in PATH. */
+static int check_shell(const char *shell, struct err *e)
+{
+	if (!*shell || strpbrk(shell, " \t\n\r\v\f") || shell[strspn(shell, "/")] == '\0')
+		return err_set(e, ERR_INVALID, "invalid shell: '%s'", shell);
+	return strchr(shell, '/') ? check_absolute("the shell", shell, e) : 0;
+}
+
 /* Whether a file can be a kernel at all; what is wrong inside is found when it is loaded. */
 static int check_kernel(const char *path, struct err *e)
 {
@@ -267,7 +292,7 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 		return err_set(e, ERR_INVALID, "memory must be at least %d MiB",
 			       SPEC_MEMORY_MIB_MIN);
 	if (check_absolute("the working directory", o->workdir, e) < 0 ||
-	    check_absolute("the shell", o->shell, e) < 0)
+	    (o->shell && check_shell(o->shell, e) < 0))
 		return -1;
 	if (o->hostname && (!*o->hostname || strlen(o->hostname) > SANDBOX_HOSTNAME_MAX ||
 			    strpbrk(o->hostname, " \t\n/")))
@@ -277,6 +302,8 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 	if (o->tmpfs.n > BOOT_TMPFS_MAX)
 		return err_set(e, ERR_INVALID, "too many tmpfs mounts (at most %d)",
 			       BOOT_TMPFS_MAX);
+	if (guest_options_check(o, e) < 0)
+		return -1;
 	if (registry_ca_certs_check(o->ca_certs, e) < 0 || sandbox_fetch_options(o, &fetch, e) < 0)
 		return -1;
 	if (o->kernel && check_kernel(o->kernel, e) < 0)

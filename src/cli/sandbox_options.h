@@ -4,8 +4,15 @@
 
 #include "cli/cli.h"
 #include "cli/image_tool.h"
+#include "proto/message.h"
 
 #define SANDBOX_HOSTNAME_MAX 64
+
+/* What --rlimit was given, one of each resource. */
+struct rlimit_options {
+	struct rlimit_spec v[EXEC_RLIMIT_MAX];
+	size_t n;
+};
 
 /* Options of commands that create sandboxes. */
 struct sandbox_options {
@@ -23,6 +30,13 @@ struct sandbox_options {
 	char *platform;
 	char *progress;
 	struct strv tmpfs;
+	struct rlimit_options rlimits;
+	struct strv scripts;      /* NAME=BODY */
+	struct strv raw_scripts;  /* NAME=BODY */
+	struct strv script_paths; /* NAME:PATH */
+	char *security;
+	char *init;
+	struct strv init_args, init_env;
 	char *machine;
 	char *kernel;
 	uint64_t max_duration; /* ms; 0: none, as of the next */
@@ -65,6 +79,11 @@ opt_parse_fn opt_env;
 opt_parse_fn opt_replace_grace;
 /* PATH or PATH:SIZE, kept as text. */
 opt_parse_fn opt_tmpfs;
+/* RESOURCE=SOFT[:HARD] into a struct rlimit_options. */
+opt_parse_fn opt_rlimit;
+/* NAME=BODY and NAME:PATH, kept as text. */
+opt_parse_fn opt_script;
+opt_parse_fn opt_script_path;
 
 /* A duration of at least a second, in ms. */
 opt_parse_fn opt_limit;

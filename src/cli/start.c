@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "cli/guest_options.h"
 #include "cli/image_tool.h"
 #include "cli/machine.h"
 #include "cli/turn.h"
@@ -45,6 +46,33 @@ void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *c
 int sandbox_no_command(struct err *e)
 {
 	return err_set(e, ERR_INVALID, "the image has no command: give one after '--'");
+}
+
+void sandbox_run_request(const struct sandbox_row *row, bool running, const struct strv *command,
+			 struct exec_request *ret)
+{
+	struct exec_request init = {0};
+	struct strv words = {0};
+	bool join;
+
+	sandbox_resolve_command(row, command, &words);
+	join = guest_has_init(row->config) && guest_init_request(row->config, &words, &init);
+	if (join && !running) {
+		ret->join = true;
+		ret->argv = init.argv;
+		ret->env = init.env;
+		strv_release(&words);
+		return;
+	}
+	exec_request_release(&init);
+	if (join) {
+		/* Its entrypoint is process 1 already and must not be started a second time. */
+		strv_release(&words);
+		words = (struct strv){0};
+		for (size_t i = 0; i < command->n; i++)
+			strv_add(&words, command->v[i]);
+	}
+	ret->argv = words;
 }
 
 char *sandbox_command_text(const struct sandbox_row *row)
@@ -151,6 +179,10 @@ static json_t *make_config(struct cli *cli, const struct sandbox_options *o, con
 			err_set(e, ERR_INVALID, "options must be valid UTF-8");
 	}
 	json_decref(record);
+	if (config && guest_options_store(o, config, e) < 0) {
+		json_decref(config);
+		config = NULL;
+	}
 	return config;
 }
 
@@ -252,8 +284,42 @@ static uint64_t config_seconds(const struct sandbox_row *row, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(row->config, key));
 }
 
+/* A copy by way of its wire form. */
+static int copy_request(const struct exec_request *from, struct exec_request *ret, struct err *e)
+{
+	json_t *j = exec_request_to_json(from);
+	int r = j ? exec_request_from_json(j, ret, e)
+		  : err_set(e, ERR_INVALID, "the command must be valid UTF-8");
+
+	json_decref(j);
+	return r;
+}
+
+static int boot_init(const struct sandbox_row *row, const struct exec_request *command,
+		     struct boot_config *boot, struct err *e)
+{
+	const struct strv none = {0};
+	struct strv words = {0};
+
+	if (!guest_has_init(row->config))
+		return 0;
+	boot->has_init = true;
+	if (command && command->join) {
+		if (copy_request(command, &boot->init, e) < 0)
+			return -1;
+		/* These are of who joins it. */
+		boot->init.join = false;
+		boot->init.timeout_ms = 0;
+		return 0;
+	}
+	sandbox_resolve_command(row, &none, &words);
+	guest_init_request(row->config, &words, &boot->init);
+	strv_release(&words);
+	return 0;
+}
+
 static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attached,
-		      const struct exec_request *workload, const char *log_level,
+		      const struct exec_request *command, const char *log_level,
 		      struct launch_spec *s, struct err *e)
 {
 	const char *kernel = json_string_value(json_object_get(row->config, "kernel"));
@@ -282,13 +348,13 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 	s->idle_timeout_s = config_seconds(row, "idle_timeout_secs");
 	s->log_level = log_level ? xstrdup(log_level) : NULL;
 	s->kernel = kernel ? xstrdup(kernel) : NULL;
-	if (workload) {
-		/* A copy by way of its wire form. */
-		json_t *j = exec_request_to_json(workload);
-		int r = exec_request_from_json(j, &s->workload, e);
-
-		json_decref(j);
-		if (r < 0)
+	if (guest_boot(row->config, &s->boot, e) < 0)
+		return err_wrap(e, "damaged configuration of '%s'", row->name);
+	if (boot_init(row, command, &s->boot, e) < 0)
+		return -1;
+	s->init_client = attached && command && command->join;
+	if (command && !attached) {
+		if (copy_request(command, &s->workload, e) < 0)
 			return -1;
 		s->has_workload = true;
 	}
@@ -299,11 +365,11 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 }
 
 int sandbox_start(struct cli *cli, const struct sandbox_row *row, int lock_fd, bool attached,
-		  const struct exec_request *workload, const char *log_level, struct launch *ret,
+		  const struct exec_request *command, const char *log_level, struct launch *ret,
 		  struct err *e)
 {
 	struct launch_spec spec = {0};
-	int r = build_spec(cli, row, attached, workload, log_level, &spec, e);
+	int r = build_spec(cli, row, attached, command, log_level, &spec, e);
 
 	sandboxes_unmark(&cli->home, row);
 	if (r == 0)

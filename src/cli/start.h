@@ -6,7 +6,11 @@
  *   {"image": RECORD of msb-image, or null for a directory, "disk": [absolute paths],
  *    "cpus", "memory_mib", "machine", "kernel", "hostname", "workdir", "user", "shell",
  *    "env": [K=V], "entrypoint": [..], "cmd": [..], "tmpfs": [{"path", "size"}],
- *    "max_duration_secs", "idle_timeout_secs"}
+ *    "max_duration_secs", "idle_timeout_secs",
+ *    "security": "default" or "restricted",
+ *    "rlimits": [{"resource": "nofile", "soft", "hard": number or "unlimited"}],
+ *    "scripts": [{"name", "text" or "base64"}],
+ *    "init": {"path": absolute or "auto", "args": [..], "env": [K=V]}}
  */
 #pragma once
 
@@ -25,11 +29,13 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 		   int *ret_lock, struct err *e);
 
 /*
- * Starts a sandbox whose lock is held. `workload` may be NULL. On success the row is recorded as
- * running; on failure of a sandbox that just was made, see sandbox_discard.
+ * Starts a sandbox whose lock is held. `command` is what will run in it, NULL if nothing: without
+ * an attached client the sandbox's workload; one that joins the init (see sandbox_run_request)
+ * says how that is started. On success the row is recorded as running; on failure of a sandbox
+ * that just was made, see sandbox_discard.
  */
 int sandbox_start(struct cli *cli, const struct sandbox_row *row, int lock_fd, bool attached,
-		  const struct exec_request *workload, const char *log_level, struct launch *ret,
+		  const struct exec_request *command, const char *log_level, struct launch *ret,
 		  struct err *e);
 
 /*
@@ -60,7 +66,15 @@ void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *c
 			     struct strv *ret);
 /* Sets the error that there is no command; -1. */
 int sandbox_no_command(struct err *e);
-/* The same without a command, as one text for people; owned, "" when there is none. */
+/*
+ * Fills argv of the request that `msb run` makes of a sandbox which is about to be started, or runs
+ * already. When the sandbox's init is what the image starts with, it joins the init, which then
+ * gets the command; if that runs already, `command` alone is run.
+ */
+void sandbox_run_request(const struct sandbox_row *row, bool running, const struct strv *command,
+			 struct exec_request *ret);
+/* As sandbox_resolve_command without a command, as one text for people; owned, "" when there is
+ * none. */
 char *sandbox_command_text(const struct sandbox_row *row);
 /* The shell for sessions without a command. */
 const char *sandbox_shell(const struct sandbox_row *row);

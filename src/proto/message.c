@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 /* --- small typed readers ------------------------------------------------------------------- */
@@ -115,6 +116,46 @@ static json_t *limit(uint64_t n)
 	return n == RLIM_INFINITY ? json_string("unlimited") : json_integer((json_int_t)n);
 }
 
+static void set_rlimits(json_t *j, const struct rlimit_spec *specs, size_t n)
+{
+	json_t *a;
+
+	if (n == 0)
+		return;
+	a = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a, json_pack("{s:i, s:o, s:o}", "resource", specs[i].resource,
+						   "soft", limit(specs[i].soft), "hard",
+						   limit(specs[i].hard)));
+	json_object_set_new(j, "rlimits", a);
+}
+
+static int get_rlimits(json_t *j, struct rlimit_spec specs[EXEC_RLIMIT_MAX], size_t *ret_n,
+		       struct err *e)
+{
+	json_t *a = json_object_get(j, "rlimits"), *item;
+	size_t i;
+
+	if (!a)
+		return 0;
+	if (!json_is_array(a) || json_array_size(a) > EXEC_RLIMIT_MAX)
+		return bad_field(e, "rlimits", "a short array");
+	json_array_foreach (a, i, item) {
+		struct rlimit_spec *spec = &specs[i];
+		uint64_t resource = RLIM_NLIMITS;
+
+		if (get_u64(item, "resource", RLIM_NLIMITS - 1, &resource, e) < 0 ||
+		    get_limit(item, "soft", &spec->soft, e) < 0 ||
+		    get_limit(item, "hard", &spec->hard, e) < 0)
+			return -1;
+		if (resource == RLIM_NLIMITS)
+			return bad_field(e, "resource", "present");
+		spec->resource = (int)resource;
+	}
+	*ret_n = json_array_size(a);
+	return 0;
+}
+
 /* --- exec ---------------------------------------------------------------------------------- */
 
 void exec_request_release(struct exec_request *r)
@@ -138,41 +179,10 @@ json_t *exec_request_to_json(const struct exec_request *r)
 	set_u64(j, "rows", r->rows);
 	set_u64(j, "cols", r->cols);
 	set_u64(j, "timeout_ms", r->timeout_ms);
-	if (r->n_rlimits) {
-		json_t *a = json_array();
-
-		for (size_t i = 0; i < r->n_rlimits; i++)
-			json_array_append_new(a, json_pack("{s:i, s:o, s:o}", "resource",
-							   r->rlimits[i].resource, "soft",
-							   limit(r->rlimits[i].soft), "hard",
-							   limit(r->rlimits[i].hard)));
-		json_object_set_new(j, "rlimits", a);
-	}
+	if (r->join)
+		json_object_set_new(j, "join", json_true());
+	set_rlimits(j, r->rlimits, r->n_rlimits);
 	return j;
-}
-
-static int get_rlimits(json_t *j, struct exec_request *r, struct err *e)
-{
-	json_t *a = json_object_get(j, "rlimits"), *item;
-	size_t i;
-
-	if (!a)
-		return 0;
-	if (!json_is_array(a) || json_array_size(a) > EXEC_RLIMIT_MAX)
-		return bad_field(e, "rlimits", "a short array");
-	json_array_foreach (a, i, item) {
-		struct rlimit_spec *spec = &r->rlimits[r->n_rlimits++];
-		uint64_t resource = RLIM_NLIMITS;
-
-		if (get_u64(item, "resource", RLIM_NLIMITS - 1, &resource, e) < 0 ||
-		    get_limit(item, "soft", &spec->soft, e) < 0 ||
-		    get_limit(item, "hard", &spec->hard, e) < 0)
-			return -1;
-		if (resource == RLIM_NLIMITS)
-			return bad_field(e, "resource", "present");
-		spec->resource = (int)resource;
-	}
-	return 0;
 }
 
 int exec_request_from_json(json_t *j, struct exec_request *ret, struct err *e)
@@ -186,7 +196,7 @@ int exec_request_from_json(json_t *j, struct exec_request *ret, struct err *e)
 	    get_u64(j, "rows", UINT16_MAX, &rows, e) < 0 ||
 	    get_u64(j, "cols", UINT16_MAX, &cols, e) < 0 ||
 	    get_u64(j, "timeout_ms", INT64_MAX / 1000000, &r.timeout_ms, e) < 0 ||
-	    get_rlimits(j, &r, e) < 0)
+	    get_bool(j, "join", &r.join, e) < 0 || get_rlimits(j, r.rlimits, &r.n_rlimits, e) < 0)
 		goto fail;
 	if (r.argv.n == 0) {
 		bad_field(e, "argv", "a non-empty array");
@@ -207,6 +217,8 @@ fail:
 	return -1;
 }
 
+static const char *const wish_names[INIT_WISH_COUNT] = {NULL, "off", "reboot"};
+
 json_t *exec_result_to_json(const struct exec_result *r)
 {
 	json_t *j = json_pack("{s:b, s:i}", "ok", 1, "exit_code", r->exit_code);
@@ -214,16 +226,37 @@ json_t *exec_result_to_json(const struct exec_result *r)
 	set_u64(j, "signal", (uint64_t)r->signal);
 	if (r->timed_out)
 		json_object_set_new(j, "timed_out", json_true());
+	if (r->wish)
+		json_object_set_new(j, "wish", json_string(wish_names[r->wish]));
 	return j;
+}
+
+static int get_wish(json_t *j, enum init_wish *ret, struct err *e)
+{
+	_cleanup_free_ char *s = NULL;
+
+	if (get_string(j, "wish", &s, e) < 0)
+		return -1;
+	if (!s)
+		return 0;
+	for (unsigned i = INIT_WISH_OFF; i < INIT_WISH_COUNT; i++) {
+		if (strcmp(s, wish_names[i]) == 0) {
+			*ret = (enum init_wish)i;
+			return 0;
+		}
+	}
+	return bad_field(e, "wish", "off or reboot");
 }
 
 int exec_result_from_json(json_t *j, struct exec_result *ret, struct err *e)
 {
 	uint64_t code = UINT64_MAX, sig = 0;
+	enum init_wish wish = INIT_WISH_NONE;
 	bool timed_out = false;
 
 	if (message_check(j, e) < 0 || get_u64(j, "exit_code", 255, &code, e) < 0 ||
-	    get_u64(j, "signal", 127, &sig, e) < 0 || get_bool(j, "timed_out", &timed_out, e) < 0)
+	    get_u64(j, "signal", 127, &sig, e) < 0 || get_bool(j, "timed_out", &timed_out, e) < 0 ||
+	    get_wish(j, &wish, e) < 0)
 		return -1;
 	if (code == UINT64_MAX)
 		return bad_field(e, "exit_code", "present");
@@ -231,8 +264,99 @@ int exec_result_from_json(json_t *j, struct exec_result *ret, struct err *e)
 		.exit_code = (int)code,
 		.signal = (int)sig,
 		.timed_out = timed_out,
+		.wish = wish,
 	};
 	return 0;
+}
+
+/* --- scripts ------------------------------------------------------------------------------- */
+
+void boot_script_release(struct boot_script *s)
+{
+	free(s->name);
+	free(s->data);
+	*s = (struct boot_script){0};
+}
+
+bool boot_script_name_ok(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len <= BOOT_SCRIPT_NAME_MAX && !strchr(name, '/') &&
+	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+/* Whether JSON can hold the bytes as a string that is no longer than base64 of them. */
+static bool is_short_text(const struct boot_script *s)
+{
+	size_t len = s->len;
+
+	for (size_t i = 0; i < s->len; i++) {
+		uint8_t c = s->data[i];
+
+		if (c < ' ' && c != '\n' && c != '\t')
+			return false;
+		len += c < ' ' || c == '"' || c == '\\';
+	}
+	return len <= BASE64_LEN(s->len);
+}
+
+json_t *boot_script_to_json(const struct boot_script *s)
+{
+	json_t *j = json_pack("{s:s}", "name", s->name), *text = NULL;
+
+	if (!j)
+		return NULL;
+	/* NULL also when it is not UTF-8. */
+	if (is_short_text(s))
+		text = json_stringn((const char *)s->data, s->len);
+	if (text) {
+		json_object_set_new(j, "text", text);
+	} else {
+		_cleanup_free_ char *b = xmalloc(BASE64_LEN(s->len) + 1);
+
+		*base64_encode(b, s->data, s->len) = '\0';
+		json_object_set_new(j, "base64", json_string(b));
+	}
+	return j;
+}
+
+static int get_content(json_t *j, struct boot_script *s, struct err *e)
+{
+	json_t *text = json_object_get(j, "text"), *b = json_object_get(j, "base64");
+	size_t len = json_string_length(text ? text : b), used;
+	const char *p = json_string_value(text ? text : b);
+
+	if (!p || (text && b))
+		return bad_field(e, text ? "text" : "base64", "a string");
+	if (len > BASE64_LEN(BOOT_SCRIPTS_BYTES_MAX))
+		return bad_field(e, text ? "text" : "base64", "shorter");
+	s->data = xmalloc(len + 1);
+	if (text) {
+		memcpy(s->data, p, len);
+		s->len = len;
+		return 0;
+	}
+	s->len = base64_decode(p, len, s->data, &used);
+	if (len % 4 || len - used > 2 || strspn(p + used, "=") != len - used)
+		return bad_field(e, "base64", "base64");
+	return 0;
+}
+
+int boot_script_from_json(json_t *j, struct boot_script *ret, struct err *e)
+{
+	struct boot_script s = {0};
+
+	if (get_string(j, "name", &s.name, e) == 0) {
+		if (!s.name || !boot_script_name_ok(s.name))
+			bad_field(e, "name", "the name of a file");
+		else if (get_content(j, &s, e) == 0) {
+			*ret = s;
+			return 0;
+		}
+	}
+	boot_script_release(&s);
+	return -1;
 }
 
 /* --- boot ---------------------------------------------------------------------------------- */
@@ -247,7 +371,27 @@ void boot_config_release(struct boot_config *c)
 	free(c->upper_disk);
 	for (size_t i = 0; i < c->n_tmpfs; i++)
 		free(c->tmpfs[i].path);
+	for (size_t i = 0; i < c->n_scripts; i++)
+		boot_script_release(&c->scripts[i]);
+	free(c->scripts);
+	exec_request_release(&c->init);
 	*c = (struct boot_config){0};
+}
+
+/* What concerns the programs more than the root. -1 when a string is not UTF-8. */
+static int set_guest(json_t *j, const struct boot_config *c)
+{
+	json_t *scripts = c->n_scripts ? json_array() : NULL;
+
+	if (c->restricted)
+		json_object_set_new(j, "restricted", json_true());
+	set_rlimits(j, c->rlimits, c->n_rlimits);
+	if (c->n_scripts)
+		json_object_set_new(j, "scripts", scripts);
+	for (size_t i = 0; i < c->n_scripts; i++)
+		if (json_array_append_new(scripts, boot_script_to_json(&c->scripts[i])) < 0)
+			return -1;
+	return c->has_init ? json_object_set_new(j, "init", exec_request_to_json(&c->init)) : 0;
 }
 
 json_t *boot_config_to_json(const struct boot_config *c)
@@ -270,6 +414,8 @@ json_t *boot_config_to_json(const struct boot_config *c)
 		set_u64(t, "size", c->tmpfs[i].size);
 		json_array_append_new(tmpfs, t);
 	}
+	if (set_guest(j, c) < 0)
+		goto fail;
 	json_object_set_new(j, "tmpfs", tmpfs);
 	return j;
 fail:
@@ -299,6 +445,38 @@ static int get_tmpfs(json_t *j, struct boot_config *c, struct err *e)
 	return 0;
 }
 
+static int get_scripts(json_t *j, struct boot_config *c, struct err *e)
+{
+	json_t *a = json_object_get(j, "scripts"), *item;
+	size_t i, bytes = 0;
+
+	if (!a)
+		return 0;
+	if (!json_is_array(a) || json_array_size(a) > BOOT_SCRIPTS_MAX)
+		return bad_field(e, "scripts", "a short array");
+	c->scripts = xcalloc(json_array_size(a) + 1, sizeof(*c->scripts));
+	json_array_foreach (a, i, item) {
+		if (boot_script_from_json(item, &c->scripts[i], e) < 0)
+			return -1;
+		bytes += c->scripts[c->n_scripts++].len;
+		if (bytes > BOOT_SCRIPTS_BYTES_MAX)
+			return bad_field(e, "scripts", "shorter");
+	}
+	return 0;
+}
+
+static int get_guest(json_t *j, struct boot_config *c, struct err *e)
+{
+	json_t *init = json_object_get(j, "init");
+
+	if (get_bool(j, "restricted", &c->restricted, e) < 0 ||
+	    get_rlimits(j, c->rlimits, &c->n_rlimits, e) < 0 || get_scripts(j, c, e) < 0 ||
+	    (init && exec_request_from_json(init, &c->init, e) < 0))
+		return -1;
+	c->has_init = init;
+	return 0;
+}
+
 int boot_config_from_json(json_t *j, struct boot_config *ret, struct err *e)
 {
 	struct boot_config c = {0};
@@ -308,7 +486,8 @@ int boot_config_from_json(json_t *j, struct boot_config *ret, struct err *e)
 	    get_string(j, "image_disk", &c.image_disk, e) < 0 ||
 	    get_string(j, "upper_disk", &c.upper_disk, e) < 0 ||
 	    get_u64(j, "upper_size", INT64_MAX, &c.upper_size, e) < 0 ||
-	    get_u64(j, "time_ns", INT64_MAX, &c.time_ns, e) < 0 || get_tmpfs(j, &c, e) < 0)
+	    get_u64(j, "time_ns", INT64_MAX, &c.time_ns, e) < 0 || get_tmpfs(j, &c, e) < 0 ||
+	    get_guest(j, &c, e) < 0)
 		goto fail;
 	if (!c.image_disk || !c.upper_disk) {
 		err_set(e, ERR_INVALID, "malformed message: no root disks");

@@ -37,7 +37,8 @@ struct exec_request {
 	uint16_t rows;       /* of the terminal; 0: 24 */
 	uint16_t cols;       /* 0: 80 */
 	uint64_t timeout_ms; /* 0: none; then the whole process group is killed */
-	struct rlimit_spec rlimits[EXEC_RLIMIT_MAX];
+	bool join;           /* becomes the connection of the sandbox's init, which runs already */
+	struct rlimit_spec rlimits[EXEC_RLIMIT_MAX]; /* over the sandbox's own, one by one */
 	size_t n_rlimits;
 };
 
@@ -47,11 +48,15 @@ json_t *exec_request_to_json(const struct exec_request *r);
 /* Fills `ret` (zeroed first). 0, or -1 with the error set and nothing to release. */
 int exec_request_from_json(json_t *j, struct exec_request *ret, struct err *e);
 
+/* What an init that ended wanted from the machine. */
+enum init_wish { INIT_WISH_NONE, INIT_WISH_OFF, INIT_WISH_REBOOT, INIT_WISH_COUNT };
+
 /* How a program ended. */
 struct exec_result {
 	int exit_code; /* 128 + signal when it was killed */
 	int signal;    /* 0: it exited by itself */
 	bool timed_out;
+	enum init_wish wish; /* of an init only; exit_code is 0 then */
 };
 
 json_t *exec_result_to_json(const struct exec_result *r);
@@ -66,6 +71,25 @@ struct boot_tmpfs {
 	uint64_t size; /* bytes; 0: the kernel's default, half of the memory */
 };
 
+#define BOOT_SCRIPTS_MAX       1024
+#define BOOT_SCRIPTS_BYTES_MAX (512 * KIB) /* all contents together, so that a frame holds them */
+#define BOOT_SCRIPT_NAME_MAX   255
+
+/* A program in the guest's memory, at /.msb/scripts/NAME, which is in PATH. */
+struct boot_script {
+	char *name;
+	uint8_t *data;
+	size_t len;
+};
+
+void boot_script_release(struct boot_script *s);
+/* Whether it can be a file in that directory. */
+bool boot_script_name_ok(const char *name);
+/* {"name": N, "text": S}, or "base64" instead of "text" where that is shorter or has to be. */
+json_t *boot_script_to_json(const struct boot_script *s);
+/* 0 with `ret` to be released, or -1. */
+int boot_script_from_json(json_t *j, struct boot_script *ret, struct err *e);
+
 /* What the agent needs to know to make the sandbox's root and environment. */
 struct boot_config {
 	char *hostname;
@@ -78,6 +102,17 @@ struct boot_config {
 	uint64_t time_ns;    /* host's CLOCK_REALTIME when sent; 0: leave the clock alone */
 	struct boot_tmpfs tmpfs[BOOT_TMPFS_MAX];
 	size_t n_tmpfs;
+	bool restricted; /* programs get no new privileges and no CAP_SYS_ADMIN */
+	struct rlimit_spec rlimits[EXEC_RLIMIT_MAX]; /* of every program */
+	size_t n_rlimits;
+	struct boot_script *scripts;
+	size_t n_scripts;
+	bool has_init;
+	/*
+	 * A program that is the first process of a PID namespace in which all others run;
+	 * argv[0] "auto": the first init that the root has.
+	 */
+	struct exec_request init;
 };
 
 void boot_config_release(struct boot_config *c);

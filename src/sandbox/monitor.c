@@ -41,6 +41,7 @@
 #define READY_TIMEOUT_NS   (180 * NSEC_PER_SEC)
 #define OWNER_GONE_GRACE   2000           /* ms for a named sandbox to write its files */
 #define SHUTDOWN_GRACE_MAX UINT64_C(2000) /* ms for programs between TERM and KILL */
+#define INIT_RESERVE       1000 /* ms between the end of its time and that of the machine */
 
 #define STOPPED_TOO_SOON "it was stopped before it was up"
 
@@ -135,6 +136,17 @@ void monitor_boot_failed(struct monitor *m, const char *fmt, ...)
 	vmm_kill(m);
 }
 
+/* How much of the time before the machine is killed the guest's programs get for their end. */
+static uint64_t guest_grace(const struct monitor *m, uint64_t grace_ms)
+{
+	if (m->programs_ms)
+		return MIN(grace_ms, m->programs_ms);
+	if (!m->spec.boot.has_init)
+		return MIN(grace_ms, SHUTDOWN_GRACE_MAX);
+	/* An init has a lot to end; the agent needs the rest for the disks. */
+	return grace_ms > 2 * INIT_RESERVE ? grace_ms - INIT_RESERVE : grace_ms / 2;
+}
+
 void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 {
 	uint64_t deadline = clock_mono_ns() + grace_ms * NSEC_PER_MSEC;
@@ -155,8 +167,7 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 	m->state = MONITOR_STOPPING;
 	timer_set(m->loop, &m->deadline, deadline);
 	pause_step(m); /* a guest that stands still cannot shut down */
-	session_send_shutdown(m,
-			      MIN(grace_ms, m->programs_ms ? m->programs_ms : SHUTDOWN_GRACE_MAX));
+	session_send_shutdown(m, guest_grace(m, grace_ms));
 }
 
 void monitor_stop_for(struct monitor *m, enum end_cause cause, const char *fmt, ...)
@@ -197,8 +208,7 @@ static void judge_end(struct monitor *m, int status)
 	} else if (str_starts_with(end, "reboot") || str_starts_with(end, "shutdown")) {
 		m->cause = END_GUEST;
 		snprintf(m->end_text, sizeof(m->end_text), "%s",
-			 str_starts_with(end, "reboot") ? "the guest rebooted"
-							: "the guest switched itself off");
+			 str_starts_with(end, "reboot") ? GUEST_REBOOTED : GUEST_SWITCHED_OFF);
 	} else {
 		m->cause = END_CRASHED;
 		if (str_starts_with(end, "panic "))
@@ -314,6 +324,9 @@ void monitor_ready(struct monitor *m)
 	pause_step(m);
 	if (m->spec.has_workload)
 		session_start_workload(m);
+	if (m->spec.boot.has_init && !m->spec.init_client &&
+	    !(m->spec.has_workload && m->spec.workload.join))
+		session_watch_init(m);
 }
 
 static int open_directories(struct monitor *m, struct err *e)
@@ -392,7 +405,8 @@ static void owner_gone(struct monitor *m)
 	if (m->state == MONITOR_LAUNCHING)
 		loop_stop(m->loop); /* killed before it could say what to run */
 	else if (m->spec.attached)
-		monitor_stop(m, END_OWNER_GONE, OWNER_GONE_GRACE);
+		monitor_stop(m, END_OWNER_GONE,
+			     m->spec.boot.has_init ? STOP_DEFAULT_MS : OWNER_GONE_GRACE);
 }
 
 static void on_launch(struct ev *ev, uint32_t events)

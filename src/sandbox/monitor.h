@@ -13,6 +13,10 @@ struct monitor;
 #define STOP_DEFAULT_MS 10000
 #define STOP_MAX_MS     86400000
 
+/* How a guest ended, when it did so by itself. */
+#define GUEST_REBOOTED     "the guest rebooted"
+#define GUEST_SWITCHED_OFF "the guest switched itself off"
+
 enum monitor_state {
 	MONITOR_LAUNCHING, /* waiting for the spec */
 	MONITOR_BOOTING,   /* the machine runs, the agent has not reported ready */
@@ -66,6 +70,7 @@ struct session {
 	bool is_exec;     /* a program's output is logged */
 	bool followed;    /* an end without a result has a reason, which the client is told */
 	bool is_workload; /* the sandbox ends with it */
+	bool is_init;     /* it is the sandbox's init that the connection joins */
 	bool tty;
 	bool kept;             /* goes on without a client */
 	bool announced;        /* the client knows its number */
@@ -215,6 +220,8 @@ void boot_release(struct monitor *m);
 void session_accept(struct monitor *m, int client_fd);
 /* Runs the workload of the spec. */
 void session_start_workload(struct monitor *m);
+/* Logs what the sandbox's init prints, and waits for its end, for want of a client that does. */
+void session_watch_init(struct monitor *m);
 /* Lets sessions that wait for the agent go on. */
 void sessions_agent_ready(struct monitor *m);
 /* Sends a request of the monitor's own to the agent; the answer ends it. */

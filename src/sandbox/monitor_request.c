@@ -103,6 +103,8 @@ void session_handle_request(struct session *s, const struct frame *f)
 		s->is_exec = strcmp(op, "exec") == 0;
 		s->is_use = strcmp(op, "ping") != 0;
 		s->followed = s->is_exec || str_starts_with(op, "fs.");
+		s->is_init = s->is_exec && json_is_true(json_object_get(j, "join"));
+		s->is_workload = s->is_init;
 		s->tty = json_is_true(json_object_get(j, "tty"));
 		if (s->is_exec)
 			s->command = attach_command_text(json_object_get(j, "argv"));

@@ -278,34 +278,59 @@ static void client_left(struct session *s)
 		pump(s); /* it only waited for the client to take the rest */
 }
 
-/* --- the workload's end -------------------------------------------------------------------- */
+/* --- the end of the workload or the init --------------------------------------------------- */
 
-/* How the sandbox ends with its workload. */
-static void workload_ended(struct session *s)
+static void note_exit(struct session *s, const struct exec_result *r)
+{
+	struct monitor *m = s->m;
+
+	m->exit_code = r->exit_code;
+	m->cause = r->wish != INIT_WISH_NONE ? END_GUEST : END_COMPLETED;
+	if (r->wish != INIT_WISH_NONE)
+		snprintf(m->end_text, sizeof(m->end_text), "%s",
+			 r->wish == INIT_WISH_REBOOT ? GUEST_REBOOTED : GUEST_SWITCHED_OFF);
+	else if (s->is_init && r->signal)
+		snprintf(m->end_text, sizeof(m->end_text), "the init was killed by signal %d",
+			 r->signal);
+	else
+		snprintf(m->end_text, sizeof(m->end_text), "the %s exited with status %d",
+			 s->is_init ? "init" : "command", r->exit_code);
+}
+
+/* Why the sandbox will have ended, by the result that came, unless it was ended before. */
+static void note_result(struct session *s)
 {
 	struct monitor *m = s->m;
 	struct exec_result r;
 	struct err e = {0};
 	json_t *j;
 
-	if (buf_len(&s->tap.result) == 0) {
-		/* The machine is breaking down; its end will tell how. */
-		monitor_stop(m, END_NONE, STOP_DEFAULT_MS);
-		return;
-	}
+	if (m->cause != END_NONE)
+		return; /* it was ended with the sandbox, which has its own reason */
 	j = message_parse(buf_data(&s->tap.result), buf_len(&s->tap.result), &e);
-	if (m->cause != END_NONE) {
-		; /* it was ended with the sandbox, which has its own reason */
-	} else if (j && exec_result_from_json(j, &r, &e) == 0) {
-		m->exit_code = r.exit_code;
-		snprintf(m->end_text, sizeof(m->end_text), "the command exited with status %d",
-			 r.exit_code);
+	if (j && exec_result_from_json(j, &r, &e) == 0) {
+		note_exit(s, &r);
 	} else {
 		m->exit_code = err_exit_status(&e);
 		snprintf(m->end_text, sizeof(m->end_text), "%s", e.msg);
 		monitor_note(m, "%s", e.msg);
 	}
+	if (m->cause == END_NONE)
+		m->cause = END_COMPLETED;
 	json_decref(j);
+}
+
+/* How the sandbox ends with its workload. */
+static void workload_ended(struct session *s)
+{
+	struct monitor *m = s->m;
+
+	if (buf_len(&s->tap.result) == 0) {
+		/* The machine is breaking down; its end will tell how. */
+		monitor_stop(m, END_NONE, STOP_DEFAULT_MS);
+		return;
+	}
+	note_result(s);
 	monitor_stop(m, END_COMPLETED, STOP_DEFAULT_MS);
 }
 
@@ -390,6 +415,9 @@ static void agent_relay(struct session *s)
 			session_answer_error(s, ERR_INTERNAL, "the agent sent garbage");
 			return;
 		}
+		/* Before the client has it, which may end the sandbox then. */
+		if (s->is_init && has_result(s))
+			note_result(s);
 		if (s->client_fd >= 0)
 			buf_commit(&s->to_client, (size_t)n);
 	} else {
@@ -572,7 +600,27 @@ void session_start_workload(struct monitor *m)
 		return;
 	}
 	s->is_exec = s->followed = s->is_workload = s->is_use = s->kept = true;
+	s->is_init = m->spec.workload.join;
 	s->tty = m->spec.workload.tty;
+	s->command = command;
+	connect_agent(s);
+}
+
+void session_watch_init(struct monitor *m)
+{
+	json_t *request = exec_request_to_json(&m->spec.boot.init);
+	char *command = attach_command_text(json_object_get(request, "argv"));
+	struct session *s;
+
+	json_object_set_new(request, "join", json_true());
+	s = own_session(m, request);
+	if (!s) {
+		free(command);
+		return;
+	}
+	/* Not kept: nobody is to attach to it by chance. */
+	s->is_exec = s->followed = s->is_workload = s->is_init = true;
+	s->tty = m->spec.boot.init.tty;
 	s->command = command;
 	connect_agent(s);
 }

@@ -57,6 +57,8 @@ json_t *launch_spec_to_json(const struct launch_spec *s)
 		json_decref(j);
 		return NULL;
 	}
+	if (s->init_client)
+		json_object_set_new(j, "init_client", json_true());
 	if (s->qemu)
 		json_object_set_new(j, "qemu", json_string(s->qemu));
 	if (s->kernel)
@@ -83,19 +85,19 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	const char *kernel = NULL;
 	json_t *files, *boot, *workload = NULL, *item;
 	struct launch_spec s = {0};
-	int ephemeral, attached, cpus, memory;
+	int ephemeral, attached, cpus, memory, init_client = 0;
 	json_int_t max_duration = 0, idle_timeout = 0;
 	size_t i;
 
 	if (json_unpack(j,
 			"{s:s, s:s, s:s, s:b, s:b, s:s, s:i, s:i, s:o, s:o, s?o, s?s, s?s, s?s, "
-			"s?I, s?I}",
+			"s?I, s?I, s?b}",
 			"name", &name, "sandbox_dir", &sandbox_dir, "run_dir", &run_dir,
 			"ephemeral", &ephemeral, "attached", &attached, "machine", &machine, "cpus",
 			&cpus, "memory_mib", &memory, "image_files", &files, "boot", &boot,
 			"workload", &workload, "qemu", &qemu, "log_level", &log_level, "kernel",
 			&kernel, "max_duration_secs", &max_duration, "idle_timeout_secs",
-			&idle_timeout) < 0 ||
+			&idle_timeout, "init_client", &init_client) < 0 ||
 	    machine_kind_parse(machine, &s.machine) < 0 || cpus < 1 || cpus > SPEC_CPUS_MAX ||
 	    memory < SPEC_MEMORY_MIB_MIN || memory > SPEC_MEMORY_MIB_MAX || !json_is_array(files) ||
 	    !valid_duration(max_duration) || !valid_duration(idle_timeout))
@@ -105,6 +107,7 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	s.run_dir = xstrdup(run_dir);
 	s.ephemeral = ephemeral;
 	s.attached = attached;
+	s.init_client = init_client;
 	s.cpus = (unsigned)cpus;
 	s.memory_mib = (unsigned)memory;
 	s.max_duration_s = (uint64_t)max_duration;

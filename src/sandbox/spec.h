@@ -34,6 +34,7 @@ struct launch_spec {
 	struct boot_config boot;
 	bool has_workload; /* runs without a client; the sandbox ends with it */
 	struct exec_request workload;
+	bool init_client;        /* the launcher itself joins the init, whose output it wants */
 	uint64_t max_duration_s; /* from ready on; 0: for ever */
 	uint64_t idle_timeout_s; /* 0: never */
 	char *log_level;         /* of the runtime's own log; NULL: warn */

@@ -168,8 +168,9 @@ static sqlite3_stmt *prepare_query(struct db *db, const struct sandbox_query *q,
 	/* What is no JSON is passed on, to be found out by who parses it. */
 	static const char *const configs[] = {
 		[CONFIG_NOTHING] = "NULL",
-		[CONFIG_SETTINGS] = "CASE WHEN json_valid(config) "
-				    "THEN json_remove(config, '$.image') ELSE config END",
+		[CONFIG_SETTINGS] =
+			"CASE WHEN json_valid(config) "
+			"THEN json_remove(config, '$.image', '$.scripts') ELSE config END",
 		[CONFIG_WHOLE] = "config",
 	};
 	static const char labels[] =

@@ -430,7 +430,8 @@ static void test_bad_requests(void **state)
 	expect_error(r, ERR_INVALID, "no user 'no-such-user' in the sandbox");
 	r = command("true");
 	r.rlimits[r.n_rlimits++] = (struct rlimit_spec){RLIMIT_NOFILE, 20, 10};
-	expect_error(r, ERR_INVALID, "resource limit 7: the soft limit is above the hard one");
+	expect_error(r, ERR_INVALID,
+		     "resource limit 'nofile': the soft limit is above the hard one");
 }
 
 static void test_timeout(void **state)

@@ -175,7 +175,12 @@ static void test_options_check(void **state)
 	check(OPTIONS(.memory = 1025 * 1024 * GIB), "alpine", ERR_INVALID);
 	check(OPTIONS(.workdir = TEXT("srv")), "alpine", ERR_INVALID);
 	check(OPTIONS(.workdir = TEXT("/srv")), "alpine", ERR_NONE);
-	check(OPTIONS(.shell = TEXT("bash")), "alpine", ERR_INVALID);
+	check(OPTIONS(.shell = TEXT("bash")), "alpine", ERR_NONE);
+	check(OPTIONS(.shell = TEXT("/bin/bash")), "alpine", ERR_NONE);
+	check(OPTIONS(.shell = TEXT("bin/bash")), "alpine", ERR_INVALID);
+	check(OPTIONS(.shell = TEXT("ba sh")), "alpine", ERR_INVALID);
+	check(OPTIONS(.shell = TEXT("")), "alpine", ERR_INVALID);
+	check(OPTIONS(.shell = TEXT("/")), "alpine", ERR_INVALID);
 	check(OPTIONS(.hostname = TEXT("")), "alpine", ERR_INVALID);
 	check(OPTIONS(.hostname = TEXT("a b")), "alpine", ERR_INVALID);
 	check(OPTIONS(.hostname = host), "alpine", ERR_INVALID);
@@ -324,6 +329,85 @@ static void test_resolve_command(void **state)
 	json_decref(none);
 }
 
+/* argv and whether it joins the init, of what `msb run` asks for. */
+static void assert_run(json_t *config, bool running, const char *given, bool join, const char *want)
+{
+	struct sandbox_row row = {.config = config};
+	struct exec_request q = {0};
+	struct strv command = {0};
+	char text[100] = "";
+
+	if (given)
+		strv_add(&command, given);
+	sandbox_run_request(&row, running, &command, &q);
+	for (size_t i = 0; i < q.argv.n; i++) {
+		size_t n = strlen(text);
+
+		snprintf(text + n, sizeof(text) - n, "%s%s", i ? " " : "", q.argv.v[i]);
+	}
+	assert_string_equal(text, want);
+	assert_int_equal(q.join, join);
+	exec_request_release(&q);
+	strv_release(&command);
+}
+
+static void test_run_request(void **state)
+{
+	json_t *s6 = json_pack("{s:{s:s, s:[s]}, s:[s, s], s:[s]}", "init", "path", "auto", "args",
+			       "-v", "entrypoint", "/init", "x", "cmd", "serve");
+	json_t *beside = json_pack("{s:{s:s}, s:[s], s:[s]}", "init", "path", "/sbin/init",
+				   "entrypoint", "/entry", "cmd", "serve");
+	json_t *cmd = json_pack("{s:{s:s}, s:[s]}", "init", "path", "auto", "cmd", "/sbin/init");
+	json_t *none = json_pack("{s:[s], s:[s]}", "entrypoint", "/init", "cmd", "serve");
+
+	assert_run(s6, false, NULL, true, "/init -v x serve");
+	assert_run(s6, false, "run", true, "/init -v x run");
+	assert_run(s6, true, "run", false, "run");
+	assert_run(s6, true, NULL, false, "");
+	assert_run(beside, false, NULL, false, "/entry serve");
+	assert_run(beside, true, "run", false, "/entry run");
+	assert_run(cmd, false, NULL, true, "/sbin/init");
+	assert_run(cmd, false, "run", false, "run");
+	assert_run(none, false, NULL, false, "/init serve");
+	json_decref(s6);
+	json_decref(beside);
+	json_decref(cmd);
+	json_decref(none);
+}
+
+static void test_boot_init(void **state)
+{
+	json_t *config = json_pack("{s:{s:s, s:[s], s:[s]}, s:[s]}", "init", "path", "/sbin/init",
+				   "args", "-a", "env", "A=1", "entrypoint", "/entry");
+	struct sandbox_row row = {.config = config};
+	struct boot_config boot = {0};
+	struct exec_request q = {.tty = true, .join = true, .timeout_ms = 5};
+	struct err e = {0};
+
+	assert_int_equal(boot_init(&row, NULL, &boot, &e), 0);
+	assert_true(boot.has_init);
+	assert_int_equal(boot.init.argv.n, 2);
+	assert_string_equal(boot.init.argv.v[0], "/sbin/init");
+	assert_string_equal(boot.init.argv.v[1], "-a");
+	assert_string_equal(boot.init.env.v[0], "A=1");
+	assert_string_equal(boot.init.user, "0:0");
+	assert_string_equal(boot.init.cwd, "/");
+	boot_config_release(&boot);
+	/* That of a command that joins it is started as the command is to run. */
+	strv_add(&q.argv, "/init");
+	assert_int_equal(boot_init(&row, &q, &boot, &e), 0);
+	assert_string_equal(boot.init.argv.v[0], "/init");
+	assert_true(boot.init.tty);
+	assert_false(boot.init.join);
+	assert_int_equal(boot.init.timeout_ms, 0);
+	boot_config_release(&boot);
+	exec_request_release(&q);
+	json_object_del(config, "init");
+	assert_int_equal(boot_init(&row, NULL, &boot, &e), 0);
+	assert_false(boot.has_init);
+	json_decref(config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +419,8 @@ int main(void)
 		cmocka_unit_test(test_config_of_a_directory),
 		cmocka_unit_test(test_config_of_bad_utf8),
 		cmocka_unit_test(test_resolve_command),
+		cmocka_unit_test(test_run_request),
+		cmocka_unit_test(test_boot_init),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,99 @@ static void test_boot_config_fields(void **state)
 	boot_config_release(&c);
 }
 
+static void script_again(const void *data, size_t len, const char *member)
+{
+	struct boot_script s = {.name = xstrdup("x"), .len = len}, back;
+	struct err e = {0};
+	json_t *j;
+
+	s.data = xmalloc(len + 1);
+	memcpy(s.data, data, len);
+	j = boot_script_to_json(&s);
+	assert_int_equal(json_object_size(j), 2);
+	assert_non_null(json_object_get(j, member));
+	assert_int_equal(boot_script_from_json(j, &back, &e), 0);
+	assert_string_equal(back.name, "x");
+	assert_int_equal(back.len, len);
+	assert_memory_equal(back.data, data, len);
+	boot_script_release(&back);
+	boot_script_release(&s);
+	json_decref(j);
+}
+
+static void test_scripts(void **state)
+{
+	script_again("", 0, "text");
+	script_again("#!/bin/sh\necho \"hi\"\n", 20, "text");
+	script_again("gr\xc3\xbc\xc3\x9f", 6, "text");
+	script_again("\n\n\n\n", 4, "text");         /* as long as base64 */
+	script_again("\n\n\n\n\n\n\n", 7, "base64"); /* longer */
+	script_again("\xff", 1, "base64");
+	script_again("a\0b", 3, "base64");
+	script_again("\x1b[0m", 4, "base64");
+}
+
+static void test_boot_config_of_programs(void **state)
+{
+	struct boot_config c = {
+		.restricted = true,
+		.n_rlimits = 1,
+		.rlimits = {{RLIMIT_NOFILE, 3, RLIM_INFINITY}},
+		.has_init = true,
+	};
+	struct boot_config back;
+	struct err e = {0};
+	json_t *j;
+
+	c.image_disk = xstrdup("image");
+	c.upper_disk = xstrdup("upper");
+	c.scripts = xcalloc(1, sizeof(*c.scripts));
+	c.scripts[c.n_scripts++] = (struct boot_script){xstrdup("s"), xcalloc(1, 7), 7};
+	strv_add(&c.init.argv, "/sbin/init");
+	j = boot_config_to_json(&c);
+	assert_int_equal(boot_config_from_json(j, &back, &e), 0);
+	json_decref(j);
+	assert_true(back.restricted);
+	assert_int_equal(back.n_rlimits, 1);
+	assert_int_equal(back.rlimits[0].soft, 3);
+	assert_int_equal(back.n_scripts, 1);
+	assert_int_equal(back.scripts[0].len, 7);
+	assert_true(back.has_init);
+	assert_string_equal(back.init.argv.v[0], "/sbin/init");
+	boot_config_release(&back);
+	strv_add(&c.init.argv, "\xff");
+	assert_null(boot_config_to_json(&c));
+	strv_release(&c.init.argv);
+	strv_add(&c.init.argv, "x");
+	free(c.scripts[0].name);
+	c.scripts[0].name = xstrdup("\xff");
+	assert_null(boot_config_to_json(&c));
+	boot_config_release(&c);
+}
+
+/* All that the guest has to hold is bounded, whoever sends it. */
+static void test_boot_config_scripts_bounds(void **state)
+{
+	struct boot_script s = {.name = xstrdup("x"), .len = BOOT_SCRIPTS_BYTES_MAX / 2 + 1};
+	json_t *j = json_pack("{s:s, s:s, s:[]}", "image_disk", "i", "upper_disk", "u", "scripts");
+	struct boot_config c;
+	struct err e = {0};
+
+	s.data = xcalloc(1, s.len);
+	json_array_append_new(json_object_get(j, "scripts"), boot_script_to_json(&s));
+	assert_int_equal(boot_config_from_json(j, &c, &e), 0);
+	boot_config_release(&c);
+	json_array_append_new(json_object_get(j, "scripts"), boot_script_to_json(&s));
+	assert_int_equal(boot_config_from_json(j, &c, &e), -1);
+	json_array_clear(json_object_get(j, "scripts"));
+	s.len = 0;
+	for (size_t i = 0; i <= BOOT_SCRIPTS_MAX; i++)
+		json_array_append_new(json_object_get(j, "scripts"), boot_script_to_json(&s));
+	assert_int_equal(boot_config_from_json(j, &c, &e), -1);
+	boot_script_release(&s);
+	json_decref(j);
+}
+
 static void test_error_with_bad_utf8(void **state)
 {
 	struct err e = {0};
@@ -286,6 +379,9 @@ int main(void)
 		cmocka_unit_test(test_not_an_object),
 		cmocka_unit_test(test_exec_result),
 		cmocka_unit_test(test_boot_config_fields),
+		cmocka_unit_test(test_scripts),
+		cmocka_unit_test(test_boot_config_of_programs),
+		cmocka_unit_test(test_boot_config_scripts_bounds),
 		cmocka_unit_test(test_error_with_bad_utf8),
 		cmocka_unit_test(test_unknown_errors),
 		cmocka_unit_test(test_parse_bytes),

@@ -959,6 +959,95 @@ static void test_workload_of_a_broken_agent(void **state)
 	assert_int_equal(sessions(f), 0);
 }
 
+/* --- an init ------------------------------------------------------------------------------- */
+
+static int watch_init(struct fixture *f)
+{
+	int fd;
+
+	strv_add(&f->m.spec.boot.init.argv, "/sbin/init");
+	session_watch_init(&f->m);
+	fd = agent(f);
+	launch_spec_release(&f->m.spec);
+	return fd;
+}
+
+static void test_watched_init(void **state)
+{
+	static const struct {
+		const char *result, *reason;
+		int exit_code;
+	} cases[] = {
+		{"{\"ok\":true,\"exit_code\":3}", "the init exited with status 3", 3},
+		{"{\"ok\":true,\"exit_code\":139,\"signal\":11}",
+		 "the init was killed by signal 11", 139},
+		{"{\"ok\":true,\"exit_code\":0,\"wish\":\"off\"}", GUEST_SWITCHED_OFF, 0},
+		{"{\"ok\":true,\"exit_code\":0,\"wish\":\"reboot\"}", GUEST_REBOOTED, 0},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int agent_fd = watch_init(f);
+		struct frame frame;
+		struct buf b;
+		json_t *j;
+
+		buf_init(&b, MIB);
+		assert_int_equal(frame_read(agent_fd, &b, &frame), 1);
+		j = message_parse(frame.payload, frame.len, NULL);
+		assert_true(json_is_true(json_object_get(j, "join")));
+		json_decref(j);
+		buf_release(&b);
+		frame_write(agent_fd, FRAME_RESULT, 0, cases[i].result, strlen(cases[i].result));
+		close(agent_fd);
+		run(f);
+		assert_string_equal(f->m.end_text, cases[i].reason);
+		assert_int_equal(f->m.exit_code, cases[i].exit_code);
+		assert_int_equal(seen.stops, i + 1);
+		assert_int_equal(f->m.cause, i < 2 ? END_COMPLETED : END_GUEST);
+		f->m.cause = END_NONE;
+	}
+	assert_int_equal(sessions(f), 0);
+}
+
+/* A client that joins the init ends the sandbox with it, and the reason stands before it knows. */
+static void test_joined_init(void **state)
+{
+	static const char json[] = "{\"ok\":true,\"exit_code\":4}";
+	struct fixture *f = *state;
+	int fd = request(f, "{\"op\":\"exec\",\"argv\":[\"/init\"],\"join\":true}"), agent_fd;
+	struct err e = {0};
+	json_t *j;
+
+	run(f);
+	agent_fd = agent(f);
+	frame_write(agent_fd, FRAME_RESULT, 0, json, strlen(json));
+	run(f);
+	assert_string_equal(f->m.end_text, "the init exited with status 4");
+	assert_int_equal(f->m.cause, END_COMPLETED);
+	close(agent_fd);
+	run(f);
+	j = result(fd, &e);
+	json_decref(j);
+	assert_int_equal(seen.stops, 1);
+	assert_int_equal(f->m.exit_code, 4);
+}
+
+/* One that was ended with the sandbox is not its reason. */
+static void test_init_that_was_stopped(void **state)
+{
+	struct fixture *f = *state;
+	int agent_fd = watch_init(f);
+
+	f->m.cause = END_REQUESTED;
+	frame_write(agent_fd, FRAME_RESULT, 0, "{\"ok\":true,\"exit_code\":3}", 25);
+	close(agent_fd);
+	run(f);
+	assert_string_equal(f->m.end_text, "");
+	assert_int_equal(f->m.exit_code, -1);
+	assert_int_equal(f->m.cause, END_REQUESTED);
+}
+
 /* The answer to the shutdown request is not the end of a workload. */
 static void test_shutdown(void **state)
 {
@@ -1036,6 +1125,9 @@ int main(void)
 		session_test(test_workload),
 		session_test(test_workload_not_found),
 		session_test(test_workload_of_a_broken_agent),
+		session_test(test_watched_init),
+		session_test(test_joined_init),
+		session_test(test_init_that_was_stopped),
 		session_test(test_shutdown),
 		session_test(test_the_end_of_all),
 	};

@@ -135,6 +135,7 @@ static void test_malformed(void **state)
 		{"workload", "{\"argv\":[]}"},
 		{"workload", "{\"argv\":[1]}"},
 		{"qemu", "1"},
+		{"init_client", "1"},
 		{"log_level", "[]"},
 		{"max_duration_secs", "-1"},
 		{"max_duration_secs", "1.5"},
@@ -195,11 +196,28 @@ static void test_bad_utf8_is_not_encoded(void **state)
 	}
 }
 
+static void test_init_client(void **state)
+{
+	json_t *j = spec_json(), *again;
+	struct launch_spec s;
+	struct err e = {0};
+
+	json_object_set_new(j, "init_client", json_true());
+	assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
+	json_decref(j);
+	assert_true(s.init_client);
+	again = launch_spec_to_json(&s);
+	assert_true(json_is_true(json_object_get(again, "init_client")));
+	json_decref(again);
+	launch_spec_release(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_machine_names),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_init_client),
 		cmocka_unit_test(test_optional_fields),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_not_an_object),
