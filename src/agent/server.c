@@ -197,7 +197,7 @@ static int op_restored(struct conn *c, json_t *j, struct err *e)
 
 static int op_files(struct conn *c, json_t *j, struct err *e)
 {
-	if (files_start(c->fd, &c->in, j, e) < 0)
+	if (session_check_init(c->server, e) < 0 || files_start(c->fd, &c->in, j, e) < 0)
 		return -1;
 	conn_free(c); /* it is the child's */
 	return 0;

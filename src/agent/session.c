@@ -678,9 +678,8 @@ int session_start(struct conn *c, const struct exec_request *r, struct err *e)
 	struct session *s;
 	int result;
 
-	/* The kernel starts nothing in a PID namespace whose first process has ended. */
-	if (server->config->has_init && session_init_pid(server) == 0)
-		return err_set(e, ERR_STATE, "the sandbox's init has ended");
+	if (session_check_init(server, e) < 0)
+		return -1;
 	s = session_new(server, r, NULL, e);
 	if (!s)
 		return -1;
@@ -737,6 +736,13 @@ int session_join_init(struct conn *c, const struct exec_request *r, struct err *
 		timer_set(s->server->loop, &s->quiet, clock_mono_ns());
 	if (!s->ended && s->tty && size.ws_row && size.ws_col)
 		ioctl(s->streams[0].fd, TIOCSWINSZ, &size);
+	return 0;
+}
+
+int session_check_init(const struct server *server, struct err *e)
+{
+	if (server->config->has_init && session_init_pid(server) == 0)
+		return err_set(e, ERR_STATE, "the sandbox's init has ended");
 	return 0;
 }
 

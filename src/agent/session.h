@@ -29,6 +29,11 @@ int session_start_init(struct server *server, const struct exec_request *r,
  * terminal's size and the time-out count. One that has ended gives its result, once. 0, or -1.
  */
 int session_join_init(struct conn *c, const struct exec_request *r, struct err *e);
+/*
+ * Nothing can be started any more once the init has ended, since the kernel puts no process into
+ * its PID namespace then: -1 with the error set. 0 also if there never was one.
+ */
+int session_check_init(const struct server *server, struct err *e);
 /* The init's number as long as it runs; 0: there is none. */
 pid_t session_init_pid(const struct server *server);
 /* Takes frames out of the connection's input buffer. 0, or -EBADMSG for a malformed stream. */

@@ -111,10 +111,14 @@ static int split_script(const char *value, char separator, const char *format, c
 	const char *p = strchr(value, separator);
 	char *name;
 
-	if (!p)
-		return err_set(e, ERR_INVALID, "script must be in format %s", format);
-	if (p == value)
-		return err_set(e, ERR_INVALID, "script name must not be empty (%s)", format);
+	if (!p) {
+		err_set(e, ERR_INVALID, "script must be in format %s", format);
+		return -1;
+	}
+	if (p == value) {
+		err_set(e, ERR_INVALID, "script name must not be empty (%s)", format);
+		return -1;
+	}
 	name = xstrndup(value, (size_t)(p - value));
 	if (!boot_script_name_ok(name)) {
 		err_set(e, ERR_INVALID,

@@ -41,7 +41,7 @@
 #define READY_TIMEOUT_NS   (180 * NSEC_PER_SEC)
 #define OWNER_GONE_GRACE   2000           /* ms for a named sandbox to write its files */
 #define SHUTDOWN_GRACE_MAX UINT64_C(2000) /* ms for programs between TERM and KILL */
-#define INIT_RESERVE       1000 /* ms between the end of its time and that of the machine */
+#define INIT_RESERVE       UINT64_C(1000) /* ms between the end of its time and that of the machine */
 
 #define STOPPED_TOO_SOON "it was stopped before it was up"
 

@@ -232,6 +232,10 @@ static void test_join(void **state)
 	/* Where there is no init, nothing else can run. */
 	run_script(f, &c, "true");
 	assert_int_equal(c.error.code, ERR_STATE);
+	connect_client(f, &c, json_pack("{s:s, s:s}", "op", "fs.read", "path", "/etc"));
+	run_until(&c, NULL);
+	assert_int_equal(c.error.code, ERR_STATE);
+	disconnect(&c);
 	connect_client(f, &c, join());
 	run_until(&c, NULL);
 	assert_int_equal(c.error.code, ERR_STATE);
