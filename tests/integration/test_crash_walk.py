@@ -35,6 +35,7 @@ NAME = "walk"
 KEEP = ["sh", "-c", "echo data >/kept; sync; echo done"]
 RUNTIME = ["msb-monitor", "msb-vmm"] + (["qemu-system-x86_64"] if MACHINE == "qemu" else [])
 ALL = ["msb", *RUNTIME]
+CYCLE = ["start", "pause", "resume", "stop"]
 # Files that a killed process can leave to a sandbox. They go with the next start, or with it.
 UNFINISHED = {"upper.ext4.new", "end.json.new", "removed"}
 
@@ -47,7 +48,7 @@ OPERATIONS = {
                             ["msb", "msb-image"]),
     "start": Operation("stopped", ["start", "-q", NAME], ALL),
     "stop": Operation("running", ["stop", "-q", NAME], ["msb"]),
-    "cycle": Operation("stopped", None, RUNTIME),  # start and stop
+    "cycle": Operation("stopped", None, RUNTIME),  # start, pause, resume, stop
     "restart": Operation("running", ["restart", "-q", NAME], ["msb"]),
     "rm": Operation("stopped", ["rm", "-q", NAME], ["msb"]),
     "rm-force": Operation("running", ["rm", "-q", "-f", NAME], ["msb"]),
@@ -111,7 +112,7 @@ class Walker:
         args = OPERATIONS[operation].args
         self.has_kept &= operation in ("start", "stop", "cycle", "restart", "exec")
         command = [MSB, *(self.root if a == "ROOT" else a for a in args)] if args else [
-            "sh", "-c", f"'{MSB}' start -q {NAME} && exec '{MSB}' stop -q {NAME}"]
+            "sh", "-c", " && ".join(f"'{MSB}' {verb} -q {NAME}" for verb in CYCLE)]
         r = subprocess.run([KILLAT, program, str(n), self.report, *command], env=self.home.env(),
                            capture_output=True, stdin=subprocess.DEVNULL, timeout=harness.LIMIT,
                            check=False)
@@ -157,7 +158,7 @@ class Walker:
         assert tree(os.path.join(path, "cache")) == self.cache
         assert os.listdir(os.path.join(path, "sandboxes")) == ([NAME] if status else [])
         assert len(os.listdir(os.path.join(path, "run"))) <= 1 + bool(status)
-        allowed = {"lock", "control.sock", "vsock.sock"}
+        allowed = {"lock", "control.sock", "vsock.sock", "paused"}
         assert {f.split("/")[1] for f in tree(os.path.join(path, "run"))} <= allowed
         allowed = {"upper.ext4", "root.erofs", "end.json", *UNFINISHED, "logs/exec.log", "logs/kernel.log",
                    "logs/runtime.log"}
@@ -186,7 +187,7 @@ class Walker:
         elif operation in ("start", "stop", "cycle", "restart", "exec"):
             assert status is not None
         if operation in ("run-named", "exec") or program != "msb":
-            assert status != "Running"  # who would have been left to own it?
+            assert status not in ("Running", "Paused")  # who would have been left to own it?
 
     def try_point(self, operation, program, n, starts):
         """Whether the point was reached, and the call before which it was."""
