@@ -174,6 +174,7 @@ class Walker:
         """It starts, and has its file: `kept` is True, False, or None for perhaps."""
         if self.status() != "Running":
             self.home("start", "-q", NAME).ok()
+            assert self.status() == "Running"
         r = self.home("exec", NAME, "--", "cat", "/kept")
         if kept or (kept is None and r.rc == 0):
             assert r.ok() == b"data\n"
