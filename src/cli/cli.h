@@ -12,7 +12,7 @@ struct cli {
 	struct db db;
 	uint64_t start_ns; /* CLOCK_MONOTONIC at main() */
 	/* What is run, as "msb image pull" and as its entry, and what was typed behind its name. */
-	const char *command_path;
+	char command_path[64];
 	const struct command *command;
 	int argc;
 	char **argv;

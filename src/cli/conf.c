@@ -73,6 +73,7 @@ static int anchor_path(json_t *holder, const char *key, const char *file, struct
 static json_t *read_file_fields(const char *path, struct err *e)
 {
 	json_t *j = yaml_read_file(path, e), *image;
+	int r;
 
 	if (j && !json_is_object(j)) {
 		err_set(e, ERR_INVALID, "%s: it must be a map of fields", path);
@@ -80,8 +81,9 @@ static json_t *read_file_fields(const char *path, struct err *e)
 		return NULL;
 	}
 	image = json_object_get(j, "image");
-	if (j && (anchor_path(j, "image", path, e) < 0 ||
-		  (json_is_object(image) && anchor_path(image, "bind", path, e) < 0))) {
+	r = json_is_object(image) ? anchor_path(image, "bind", path, e)
+				  : anchor_path(j, "image", path, e);
+	if (r < 0) {
 		json_decref(j);
 		return NULL;
 	}
@@ -139,7 +141,8 @@ static char *interpolate(struct conf *c, const char *name, const char *s)
 		s += n;
 	}
 	if (n)
-		text = xstrndup((const char *)buf_data(&out), buf_len(&out));
+		text = buf_len(&out) ? xstrndup((const char *)buf_data(&out), buf_len(&out))
+				     : xstrdup("");
 	buf_release(&out);
 	return text;
 }

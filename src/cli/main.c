@@ -60,7 +60,7 @@ static int run_command(struct cli *cli, const struct command *c, const char *pat
 		command_print(c, path, (enum opt_ask)r);
 		return 0;
 	}
-	cli->command_path = path;
+	snprintf(cli->command_path, sizeof(cli->command_path), "%s", path);
 	if (r == 0)
 		r = c->run(cli, args, &ops, &e);
 	operands_release(&ops);

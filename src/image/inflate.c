@@ -178,7 +178,8 @@ ssize_t inflate_read(struct inflate *z, uint8_t *out, size_t size, struct err *e
 			return -1;
 		if (z->format == INFLATE_NONE) {
 			n = (ssize_t)MIN((size_t)n, size);
-			memcpy(out, in, (size_t)n);
+			if (n > 0) /* at the end there is no input to point to */
+				memcpy(out, in, (size_t)n);
 			input_consume(z, (size_t)n);
 			return n;
 		}
