@@ -86,11 +86,12 @@ static void print_timing(const struct run *r)
 }
 
 /* Takes an existing sandbox as it is; its lock, unless it runs already. 0 or -1. */
-static int reuse(struct run *r, struct err *e)
+static int reuse(struct run *r, bool as_it_is, struct err *e)
 {
-	print_warning("sandbox '%s' already exists; creation flags ignored "
-		      "(use --replace to recreate)",
-		      r->row.name);
+	if (!as_it_is)
+		print_warning("sandbox '%s' already exists; creation flags ignored "
+			      "(use --replace to recreate)",
+			      r->row.name);
 	if (sandbox_is_up(&r->row))
 		return sandbox_check_not_paused(&r->row, e);
 	r->lock = sandboxes_lock_wait(&r->cli->home, &r->row, e);
@@ -108,8 +109,10 @@ static int prepare(struct run *r, const char *image, const struct strv *command,
 		return -1;
 	if (o->name && !sandbox_replaces(o, &grace)) {
 		if (sandboxes_get(&cli->db, &cli->home, o->name, &r->row, e) == 0)
-			return reuse(r, e);
-		if (e->code != ERR_NOT_FOUND)
+			return reuse(r, !image, e);
+		if (e->code == ERR_NOT_FOUND && !image)
+			err_hint(e, "to make it, say of which image");
+		if (e->code != ERR_NOT_FOUND || !image)
 			return -1;
 	}
 	return sandbox_create(cli, o, image, !o->name, r->args->detach ? command : NULL, &r->row,
@@ -216,11 +219,14 @@ int cmd_run(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	struct run_args *a = args;
 	struct run r = {.cli = cli, .args = a, .lock = -1, .launch.fd = -1};
 	const char *image;
+	uint64_t grace;
 	int status = -1, runnable;
 
-	if (conf_use(cli, &a->sandbox, ops, e) < 0)
+	if (conf_use(cli, &a->sandbox, ops, &image, e) < 0)
 		return -1;
-	image = ops->args.v[0];
+	/* One that exists has its own. */
+	if (!image && (!a->sandbox.name || sandbox_replaces(&a->sandbox, &grace)))
+		return conf_no_image(cli, &a->sandbox, e);
 	detach_keys_default(&a->detach_keys);
 	if (sandbox_options_check(&a->sandbox, image, e) < 0 || cli_open(cli, e) < 0 ||
 	    prepare(&r, image, &ops->command, e) < 0)

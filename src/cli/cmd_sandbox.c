@@ -52,9 +52,10 @@ int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	const char *image;
 	int lock = -1, r;
 
-	if (conf_use(cli, o, ops, e) < 0)
+	if (conf_use(cli, o, ops, &image, e) < 0)
 		return -1;
-	image = ops->args.v[0];
+	if (!image)
+		return conf_no_image(cli, o, e);
 	if (sandbox_options_check(o, image, e) < 0 || cli_open(cli, e) < 0)
 		return -1;
 	if (o->name && take_turn(cli, o->name, o->quiet, &turn, e) < 0)

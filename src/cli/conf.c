@@ -507,33 +507,20 @@ static json_t *load(const struct strv *files, struct err *e)
 	return all;
 }
 
-static int no_image(const struct command *c, const struct strv *files, struct err *e)
+/* Fills the options anew: from the files, and from the command line over them. */
+static int use_files(const struct cli *cli, struct sandbox_options *args, struct operands *ops,
+		     const struct strv *files, struct err *e)
 {
-	if (files->n)
-		return err_set(e, ERR_USAGE,
-			       "no image: neither the command line nor '%s' names one",
-			       files->v[files->n - 1]);
-	return err_set(e, ERR_USAGE, "the following required arguments were not provided: %s",
-		       strchr(c->usage, '<'));
-}
-
-int conf_use(const struct cli *cli, struct sandbox_options *args, struct operands *ops,
-	     struct err *e)
-{
-	struct strv files = args->conf;
 	struct conf c = {.command = cli->command, .args = args, .err = e};
-	json_t *conf;
+	json_t *conf = load(files, e);
 	int r;
 
-	if (files.n == 0)
-		return ops->args.n ? 0 : no_image(cli->command, &files, e);
-	conf = load(&files, e);
 	if (!conf)
 		return -1;
 	memset(args, 0, *cli->command->args_size);
 	r = take_fields(&c, conf);
-	if (r < 0 && files.n == 1)
-		err_wrap(e, "%s", files.v[0]);
+	if (r < 0 && files->n == 1)
+		err_wrap(e, "%s", files->v[0]);
 	json_decref(conf);
 	operands_release(ops);
 	*ops = (struct operands){0};
@@ -541,9 +528,31 @@ int conf_use(const struct cli *cli, struct sandbox_options *args, struct operand
 		r = opt_parse(cli->command, cli->argc, cli->argv, args, ops, e);
 	if (r == 0 && ops->args.n == 0 && c.image)
 		strv_add(&ops->args, c.image);
-	if (r == 0 && ops->args.n == 0)
-		r = no_image(cli->command, &files, e);
 	free(c.image);
-	strv_release(&files);
 	return r;
+}
+
+int conf_use(const struct cli *cli, struct sandbox_options *args, struct operands *ops,
+	     const char **ret_image, struct err *e)
+{
+	struct strv files = args->conf;
+	int r = 0;
+
+	if (files.n) {
+		args->conf = (struct strv){0}; /* parsing fills it again */
+		r = use_files(cli, args, ops, &files, e);
+		strv_release(&files);
+	}
+	*ret_image = r == 0 && ops->args.n ? ops->args.v[0] : NULL;
+	return r;
+}
+
+int conf_no_image(const struct cli *cli, const struct sandbox_options *args, struct err *e)
+{
+	if (args->conf.n)
+		return err_set(e, ERR_USAGE,
+			       "no image: neither the command line nor '%s' names one",
+			       args->conf.v[args->conf.n - 1]);
+	return err_set(e, ERR_USAGE, "the following required arguments were not provided: %s",
+		       strchr(cli->command->usage, '<'));
 }

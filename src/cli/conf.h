@@ -12,7 +12,9 @@
  * If the parsed options name configuration files: reads and checks them, and parses the command
  * line once more on top. `args` is the command's argument struct, which begins with its
  * struct sandbox_options; `ops` gets the image of the files unless the command line has one.
- * 0, or -1; ERR_USAGE when there is no image anywhere.
+ * *ret_image is the image, which `ops` owns; NULL when there is none anywhere. 0 or -1.
  */
 int conf_use(const struct cli *cli, struct sandbox_options *args, struct operands *ops,
-	     struct err *e);
+	     const char **ret_image, struct err *e);
+/* Sets the error that an image is needed; -1. */
+int conf_no_image(const struct cli *cli, const struct sandbox_options *args, struct err *e);

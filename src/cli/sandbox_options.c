@@ -285,7 +285,7 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 			       "(to say what to replace)");
 	if (o->name && sandbox_name_check(o->name, e) < 0)
 		return -1;
-	if (check_image(image, e) < 0)
+	if (image && check_image(image, e) < 0)
 		return -1;
 	if (o->memory && (o->memory < SPEC_MEMORY_MIB_MIN * MIB ||
 			  o->memory > (uint64_t)SPEC_MEMORY_MIB_MAX * MIB))

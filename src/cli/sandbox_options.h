@@ -60,7 +60,7 @@ extern const struct opt later_opts[];
 
 /*
  * Checks everything that can be checked before any work is done, the machine included, on which
- * it may print a notice. `image` may be a directory.
+ * it may print a notice. `image` may be a directory, or NULL: that of a sandbox that exists.
  */
 int sandbox_options_check(const struct sandbox_options *o, const char *image, struct err *e);
 

@@ -103,7 +103,8 @@ static const struct command commands[] = {
 		.details = "IMAGE is an image reference (pulled if missing), or a directory that "
 			   "starts with / or ./ and\n"
 			   "serves as root. Without --name the sandbox is deleted when the command "
-			   "ends. Without a command\n"
+			   "ends. With the name of one\n"
+			   "that exists, that is used, and no IMAGE needed. Without a command\n"
 			   "the image's own is run, or a shell on a terminal.",
 		COMMAND(run),
 		.max_args = 1, /* a configuration file can name the image */

@@ -59,6 +59,17 @@ def test_create_without_a_name(msb):
     msb("rm", "-f", created).ok()
 
 
+def test_run_without_an_image(msb, name):
+    """The name of one that exists is enough."""
+    r = msb("run", "--name", name, "--", "true")
+    assert "sandbox not found" in r.failed()
+    assert "of which image" in r.err.decode()
+    msb("run", "--name", name, "busybox", "--", "touch", "/made").ok()
+    r = msb("run", "--name", name, "--", "ls", "/made")
+    assert (r.rc, r.out, r.err) == (0, b"/made\n", b"")
+    msb("run", "--name", name, "--replace", "--", "true").failed(2, "<IMAGE>")
+
+
 def test_run_in_a_running_one(msb, name):
     """It is joined, and not stopped afterwards."""
     create(msb, name)

@@ -24,6 +24,7 @@ static struct used use(const char *dir, const struct use *u)
 	struct used ret = {.command = command_find(msb_command.subcommands, "run")};
 	struct cli cli = {.command = ret.command};
 	struct strv argv = {0};
+	const char *image = NULL;
 
 	for (size_t i = 0; i < FILES_MAX && u->files[i]; i++) {
 		char *path = xasprintf("%s/%zu.yaml", dir, i);
@@ -38,7 +39,8 @@ static struct used use(const char *dir, const struct use *u)
 	cli.argv = argv.v;
 	ret.o = xcalloc(1, *ret.command->args_size);
 	if (opt_parse(ret.command, cli.argc, cli.argv, ret.o, &ret.ops, &ret.e) < 0 ||
-	    conf_use(&cli, ret.o, &ret.ops, &ret.e) < 0) {
+	    conf_use(&cli, ret.o, &ret.ops, &image, &ret.e) < 0 ||
+	    (!image && conf_no_image(&cli, ret.o, &ret.e) < 0)) {
 		free(ret.o);
 		ret.o = NULL;
 	}
