@@ -44,6 +44,7 @@ struct session {
 	bool hung_up;   /* nobody waits for it any longer */
 	bool timed_out; /* and was killed for it */
 	int status;
+	uint64_t forked_ns, started_ns, ended_ns; /* CLOCK_MONOTONIC */
 	int report;
 	struct ev report_ev;
 	int in; /* -1: closed */
@@ -288,6 +289,7 @@ static void session_finish(struct session *s)
 	int status = s->status;
 	bool timed_out = s->timed_out;
 	const char *wish = s->is_init ? init_wish(status) : NULL;
+	uint64_t start_ns = s->started_ns - s->forked_ns, run_ns = s->ended_ns - s->started_ns;
 	struct reply r;
 
 	session_free(s);
@@ -309,6 +311,8 @@ static void session_finish(struct session *s)
 	}
 	if (timed_out)
 		reply_true(&r, "timed_out");
+	reply_number(&r, "start_ns", start_ns);
+	reply_number(&r, "run_ns", run_ns);
 	conn_finish(c, &r);
 }
 
@@ -380,6 +384,7 @@ static bool take_report(struct session *s)
 		return false;
 	}
 	s->started = true;
+	s->started_ns = clock_mono_ns();
 	if (s->conn)
 		announce(s);
 	return true;
@@ -418,6 +423,7 @@ void session_collected(struct session *s, int status)
 	if (!s->started && !take_report(s))
 		return;
 	s->ended = true;
+	s->ended_ns = clock_mono_ns();
 	s->status = status;
 	timer_cancel(s->server->loop, &s->timeout);
 	if (s->conn) {
@@ -638,6 +644,7 @@ static struct session *session_new(struct server *server, const struct exec_requ
 		.err = p.child_err,
 	};
 	s->report = -1;
+	s->forked_ns = clock_mono_ns();
 	s->pid = launch_start(&l, &s->report);
 	if (s->pid < 0) {
 		result = s->pid;
@@ -715,6 +722,7 @@ int session_start_init(struct server *server, const struct exec_request *r,
 		return -1;
 	}
 	s->is_init = s->started = true;
+	s->started_ns = clock_mono_ns();
 	server->init = s;
 	return 0;
 }

@@ -3,10 +3,12 @@
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cli/session.h"
 #include "cli/start.h"
 #include "cli/turn.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct exec_args {
@@ -15,6 +17,7 @@ struct exec_args {
 	char *user;
 	bool tty;
 	bool quiet;
+	bool timing;
 	uint64_t timeout_ms;
 	struct detach_keys detach_keys;
 	struct rlimit_options rlimits;
@@ -33,6 +36,7 @@ static const struct opt opts[] = {
 	DETACH_KEYS_OPT(struct exec_args),
 	{"rlimit", 0, "RESOURCE=SOFT[:HARD]", opt_rlimit, FIELD(rlimits),
 	 "Limit a resource, over what the sandbox has"},
+	{"timing", 0, NULL, NULL, FIELD(timing), "Print how long each stage took"},
 	{"quiet", 'q', NULL, NULL, FIELD(quiet), "Print no notices"},
 	{0},
 };
@@ -55,6 +59,25 @@ static void build_request(struct exec_args *a, const struct operands *ops,
 	q->timeout_ms = a->timeout_ms;
 	memcpy(q->rlimits, a->rlimits.v, sizeof(q->rlimits));
 	q->n_rlimits = a->rlimits.n;
+}
+
+/* The guest's part by its own clock; what is left of the session is the way there and back. */
+static void print_timing(const struct cli *cli, const struct exec_outcome *o)
+{
+	uint64_t end = clock_mono_ns();
+	uint64_t guest = MIN(o->result.start_ns + o->result.run_ns, end - o->asked);
+	const struct {
+		const char *name;
+		uint64_t ns;
+	} rows[] = {
+		{"cli", o->asked - cli->start_ns}, {"relay", end - o->asked - guest},
+		{"start", o->result.start_ns},     {"command", o->result.run_ns},
+		{"total", end - cli->start_ns},
+	};
+
+	fputs("stage          ms\n", stderr);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		fprintf(stderr, "%-10s %7.1f\n", rows[i].name, (double)rows[i].ns / NSEC_PER_MSEC);
 }
 
 int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
@@ -80,6 +103,8 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	} else if (sandbox_enter(cli, &row, &turn, &launch, e) == 0) {
 		o.owner = launch.fd >= 0;
 		status = session_run(cli, &row, &o, &outcome, e);
+		if (a->timing && outcome.started)
+			print_timing(cli, &outcome);
 		if (outcome.detached)
 			launch_release(&launch);
 		else

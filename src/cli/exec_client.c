@@ -426,7 +426,7 @@ int exec_client_run(const struct exec_client *x, struct exec_outcome *ret, struc
 	sigset_t old;
 	int r;
 
-	*ret = (struct exec_outcome){0};
+	*ret = (struct exec_outcome){.asked = clock_mono_ns()};
 	sigprocmask(SIG_SETMASK, NULL, &old);
 	buf_init(&c.from, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + FRAME_DATA_CHUNK);
 	buf_init(&c.to, FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + OUT_BUFFERED_MAX);

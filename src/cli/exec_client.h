@@ -17,7 +17,8 @@ struct exec_client {
 
 struct exec_outcome {
 	struct exec_result result;
-	uint64_t started;  /* CLOCK_MONOTONIC; 0: never */
+	uint64_t asked;    /* CLOCK_MONOTONIC: the request is on its way */
+	uint64_t started;  /* the same; 0: never */
 	uint64_t detached; /* the session that was left running; 0: it ended */
 };
 

@@ -228,6 +228,8 @@ json_t *exec_result_to_json(const struct exec_result *r)
 		json_object_set_new(j, "timed_out", json_true());
 	if (r->wish)
 		json_object_set_new(j, "wish", json_string(wish_names[r->wish]));
+	set_u64(j, "start_ns", r->start_ns);
+	set_u64(j, "run_ns", r->run_ns);
 	return j;
 }
 
@@ -252,9 +254,12 @@ int exec_result_from_json(json_t *j, struct exec_result *ret, struct err *e)
 {
 	uint64_t code = UINT64_MAX, sig = 0;
 	enum init_wish wish = INIT_WISH_NONE;
+	uint64_t start_ns = 0, run_ns = 0;
 	bool timed_out = false;
 
 	if (message_check(j, e) < 0 || get_u64(j, "exit_code", 255, &code, e) < 0 ||
+	    get_u64(j, "start_ns", INT64_MAX, &start_ns, e) < 0 ||
+	    get_u64(j, "run_ns", INT64_MAX, &run_ns, e) < 0 ||
 	    get_u64(j, "signal", 127, &sig, e) < 0 || get_bool(j, "timed_out", &timed_out, e) < 0 ||
 	    get_wish(j, &wish, e) < 0)
 		return -1;
@@ -265,6 +270,8 @@ int exec_result_from_json(json_t *j, struct exec_result *ret, struct err *e)
 		.signal = (int)sig,
 		.timed_out = timed_out,
 		.wish = wish,
+		.start_ns = start_ns,
+		.run_ns = run_ns,
 	};
 	return 0;
 }

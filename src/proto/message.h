@@ -57,6 +57,8 @@ struct exec_result {
 	int signal;    /* 0: it exited by itself */
 	bool timed_out;
 	enum init_wish wish; /* of an init only; exit_code is 0 then */
+	uint64_t start_ns;   /* what it took to start the program, by the guest's clock */
+	uint64_t run_ns;     /* and from there to its end */
 };
 
 json_t *exec_result_to_json(const struct exec_result *r);

@@ -327,6 +327,8 @@ void monitor_ready(struct monitor *m)
 	if (m->spec.boot.has_init && !m->spec.init_client &&
 	    !(m->spec.has_workload && m->spec.workload.join))
 		session_watch_init(m);
+	m->keeps_spare = true;
+	session_keep_spare(m);
 }
 
 static int open_directories(struct monitor *m, struct err *e)

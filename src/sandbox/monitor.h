@@ -166,6 +166,8 @@ struct monitor {
 	struct boot_call boot;
 	struct vmm vmm;
 	struct session *sessions;
+	struct session *spare; /* a connection to the agent that is to be used next; NULL: none */
+	bool keeps_spare;      /* worth having: it lives longer than one command */
 	uint64_t next_session;
 	struct limits limits;
 	struct pause pause;
@@ -222,6 +224,8 @@ void session_accept(struct monitor *m, int client_fd);
 void session_start_workload(struct monitor *m);
 /* Logs what the sandbox's init prints, and waits for its end, for want of a client that does. */
 void session_watch_init(struct monitor *m);
+/* Makes a connection to the agent in advance, if there is none. */
+void session_keep_spare(struct monitor *m);
 /* Lets sessions that wait for the agent go on. */
 void sessions_agent_ready(struct monitor *m);
 /* Sends a request of the monitor's own to the agent; the answer ends it. */

@@ -20,6 +20,9 @@
  * A connection for a program or for files that ends without a result means that the machine is
  * going down, and how is known a moment later: such a session waits (LOST) to be answered with the
  * reason.
+ *
+ * One connection to the agent is made in advance when a session has ended, so that the next one
+ * need not wait for the guest to accept it. It is a session without a client and without a request.
  */
 #include "sandbox/monitor.h"
 
@@ -42,10 +45,13 @@ void session_free(struct session *s)
 {
 	struct monitor *m = s->m;
 	struct session **p = &m->sessions;
+	bool used_agent;
 
 	while (*p != s)
 		p = &(*p)->next;
 	*p = s->next;
+	if (m->spare == s)
+		m->spare = NULL;
 	if (s->is_use)
 		limits_used(m);
 	timer_cancel(m->loop, &s->lost_timer);
@@ -57,7 +63,10 @@ void session_free(struct session *s)
 	buf_release(&s->to_client);
 	buf_release(&s->tap.result);
 	free(s->command);
+	used_agent = s->is_use;
 	free(s);
+	if (used_agent)
+		session_keep_spare(m);
 }
 
 /* Writes as much of the first `len` bytes as the socket takes; how many, or -errno for a peer that
@@ -466,11 +475,37 @@ static void on_agent(struct ev *ev, uint32_t events)
 		pump(s);
 }
 
+/*
+ * Gives the session the connection that was made in advance. False when there is none; else the
+ * session may be gone.
+ */
+static bool take_spare(struct session *s)
+{
+	struct monitor *m = s->m;
+	struct session *spare = m->spare;
+
+	if (!spare || spare->state != SESSION_RELAY || spare->agent_done)
+		return false;
+	loop_del(m->loop, &spare->agent_ev);
+	s->agent_fd = steal_fd(&spare->agent_fd);
+	session_free(spare);
+	s->state = SESSION_RELAY;
+	s->agent_ev = (struct ev){.fd = s->agent_fd, .fn = on_agent};
+	if (loop_add(m->loop, &s->agent_ev, EPOLLIN) < 0)
+		agent_lost(s);
+	else
+		pump(s);
+	return true;
+}
+
 static void connect_agent(struct session *s)
 {
 	static const char request[] = "CONNECT 1024\n";
-	int fd = unix_connect_at(s->m->run_dir, "vsock.sock");
+	int fd;
 
+	if (s != s->m->spare && take_spare(s))
+		return;
+	fd = unix_connect_at(s->m->run_dir, "vsock.sock");
 	if (fd < 0) {
 		agent_lost(s);
 		return;
@@ -481,6 +516,33 @@ static void connect_agent(struct session *s)
 	if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request) ||
 	    loop_add(s->m->loop, &s->agent_ev, EPOLLIN) < 0)
 		agent_lost(s);
+}
+
+static struct session *session_new(struct monitor *m, int client_fd)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->m = m;
+	s->client_fd = client_fd;
+	s->agent_fd = -1;
+	/* Whole frames up to the mark, one that is not complete yet, and what is read at once. */
+	buf_init(&s->to_agent, BUFFERED_MAX + FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + READ_CHUNK);
+	buf_init(&s->to_client, BUFFERED_MAX + READ_CHUNK);
+	buf_init(&s->tap.result, RESULT_FRAME_MAX);
+	s->next = m->sessions;
+	m->sessions = s;
+	return s;
+}
+
+void session_keep_spare(struct monitor *m)
+{
+	if (m->spare || !m->keeps_spare || m->spec.attached || m->state != MONITOR_READY)
+		return;
+	m->spare = session_new(m, -1);
+	if (m->spare)
+		connect_agent(m->spare);
 }
 
 /* --- clients ------------------------------------------------------------------------------- */
@@ -541,25 +603,6 @@ static void on_client(struct ev *ev, uint32_t events)
 	pump(s);
 }
 
-static struct session *session_new(struct monitor *m, int client_fd)
-{
-	struct session *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return NULL;
-	s->m = m;
-	s->id = ++m->next_session;
-	s->client_fd = client_fd;
-	s->agent_fd = -1;
-	/* Whole frames up to the mark, one that is not complete yet, and what is read at once. */
-	buf_init(&s->to_agent, BUFFERED_MAX + FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX + READ_CHUNK);
-	buf_init(&s->to_client, BUFFERED_MAX + READ_CHUNK);
-	buf_init(&s->tap.result, RESULT_FRAME_MAX);
-	s->next = m->sessions;
-	m->sessions = s;
-	return s;
-}
-
 void session_accept(struct monitor *m, int client_fd)
 {
 	size_t n = 0;
@@ -572,6 +615,7 @@ void session_accept(struct monitor *m, int client_fd)
 		close(client_fd);
 		return;
 	}
+	s->id = ++m->next_session;
 	s->client_ev = (struct ev){.fd = client_fd, .fn = on_client};
 	if (loop_add(m->loop, &s->client_ev, EPOLLIN) < 0)
 		session_free(s);
@@ -582,6 +626,7 @@ static struct session *own_session(struct monitor *m, json_t *request)
 	struct session *s = session_new(m, -1);
 
 	if (s) {
+		s->id = ++m->next_session;
 		message_append(&s->to_agent, FRAME_REQUEST, request);
 		s->whole = buf_len(&s->to_agent);
 	}

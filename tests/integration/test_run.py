@@ -281,6 +281,14 @@ def test_timing_prints_every_stage(msb):
     assert stages == ["cli", "spawn", "kernel", "agent", "exec", "command", "teardown", "total"]
 
 
+def test_timing_of_exec(msb, box):
+    r = msb("exec", "--timing", box, "--", "true")
+    rows = {line.split()[0]: float(line.split()[1]) for line in r.err.decode().splitlines()[1:]}
+    assert list(rows) == ["cli", "relay", "start", "command", "total"]
+    assert abs(rows["total"] - sum(list(rows.values())[:-1])) < 0.5
+    assert rows["start"] > 0
+
+
 def test_quiet_says_nothing(msb):
     r = msb("run", "-q", "busybox", "--", "true")
     assert (r.rc, r.out, r.err) == (0, b"", b"")

@@ -47,10 +47,12 @@ def test_thousand_commands(soaked):
     for i in range(COMMANDS):
         r = msb("exec", "soak", "--", "echo", str(i))
         assert (r.rc, r.out) == (0, b"%d\n" % i)
-    harness.wait_for(lambda: [descriptors(pid) for pid in processes] == fds, "descriptors")
+    # There may or may not be a connection in advance for the next command.
+    harness.wait_for(lambda: all(descriptors(pid) <= n + 2 for pid, n in zip(processes, fds)),
+                     "descriptors")
     assert sum(map(memory_kb, own)) < memory + 1024
     after = in_guest(msb, "soak")
-    assert after[0] == guest[0]
+    assert after[0] <= guest[0] + 1
     assert after[1] < guest[1] + 256
     assert abs(after[2] - guest[2]) < 10  # the kernel's own threads come and go
     assert after[3] == 0

@@ -165,15 +165,12 @@ def test_start_and_stop_at_once(msb, name):
 
 def booting(msb, *args):
     """A command that starts a machine, which is held still while it boots, and its process."""
-    before = set(harness.runtime_processes())
-    p = msb.popen(*args)
-    machine = harness.SANDBOX_PROCESSES[-1]
+    def machines():
+        return set(harness.below(os.getpid(), harness.SANDBOX_PROCESSES[-1]))
 
-    def find():
-        everything = harness.all_processes()
-        return [pid for pid in set(harness.runtime_processes()) - before
-                if everything[pid].name == machine]
-    [pid] = harness.wait_for(find, "no machine")
+    before = machines()
+    p = msb.popen(*args)
+    [pid] = harness.wait_for(lambda: machines() - before, "no machine")
     os.kill(pid, signal.SIGSTOP)
     return p, pid
 

@@ -588,6 +588,63 @@ static void test_client_leaves_the_agent(void **state)
 	close(agent_fd);
 }
 
+/* Takes and answers one request at the agent's end of a connection. */
+static void serve(struct fixture *f, int agent_fd, int client_fd)
+{
+	struct frame frame;
+	struct err e = {0};
+	struct buf b;
+	json_t *j;
+
+	buf_init(&b, MIB);
+	assert_int_equal(frame_read(agent_fd, &b, &frame), 1);
+	assert_int_equal(frame.type, FRAME_REQUEST);
+	frame_write(agent_fd, FRAME_RESULT, 0, "{\"ok\":true,\"exit_code\":0}", 25);
+	close(agent_fd);
+	run(f);
+	j = result(client_fd, &e);
+	assert_int_equal(message_check(j, &e), 0);
+	json_decref(j);
+	buf_release(&b);
+}
+
+/* The second session finds a connection that was made when the first one ended. */
+static void test_connection_in_advance(void **state)
+{
+	struct fixture *f = *state;
+	int fd = request(f, "{\"op\":\"exec\",\"argv\":[\"x\"]}"), spare;
+
+	f->m.keeps_spare = true;
+	run(f);
+	serve(f, agent(f), fd);
+	spare = agent(f); /* nobody has asked for it */
+	assert_int_equal(sessions(f), 1);
+	fd = request(f, "{\"op\":\"exec\",\"argv\":[\"y\"]}");
+	run(f);
+	serve(f, spare, fd);
+	/* One that the agent gives up is not used. */
+	spare = agent(f);
+	close(spare);
+	run(f);
+	assert_int_equal(sessions(f), 0);
+	fd = request(f, "{\"op\":\"exec\",\"argv\":[\"z\"]}");
+	run(f);
+	serve(f, agent(f), fd);
+	f->m.keeps_spare = false;
+}
+
+/* A launcher that owns the sandbox is about to end it: nobody will come after it. */
+static void test_no_connection_in_advance(void **state)
+{
+	struct fixture *f = *state;
+	int fd = request(f, "{\"op\":\"exec\",\"argv\":[\"x\"]}");
+
+	f->m.keeps_spare = f->m.spec.attached = true;
+	run(f);
+	serve(f, agent(f), fd);
+	assert_int_equal(sessions(f), 0);
+}
+
 /* Why is known when the machine has ended. */
 static void test_agent_refuses(void **state)
 {
@@ -1111,6 +1168,8 @@ int main(void)
 		session_test(test_exec_while_stopping),
 		session_test(test_relay),
 		session_test(test_client_leaves_the_agent),
+		session_test(test_connection_in_advance),
+		session_test(test_no_connection_in_advance),
 		session_test(test_agent_refuses),
 		session_test(test_agent_is_lost),
 		session_test(test_client_of_a_lost_agent_leaves),
