@@ -11,6 +11,7 @@ struct ask_args {
 	struct strv labels;
 	bool quiet;
 	bool touch;
+	const char *op, *done; /* what is asked for, and what to call it when it is done */
 };
 
 #define FIELD(name) offsetof(struct ask_args, name)
@@ -55,13 +56,13 @@ static int ask(struct cli *cli, const struct sandbox_row *row, const char *op, s
 	return 0;
 }
 
-static int touch_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
+static int do_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
 {
 	const struct ask_args *a = args;
 
-	if (ask(cli, row, "touch", e) < 0)
+	if (ask(cli, row, a->op, e) < 0)
 		return -1;
-	print_success(a->quiet, "Touched", row->name, 0);
+	print_success(a->quiet, a->done, row->name, 0);
 	return 0;
 }
 
@@ -77,27 +78,7 @@ static int ping_one(struct cli *cli, const struct sandbox_row *row, void *args, 
 	text = xasprintf("%s (%.1f ms)", row->name,
 			 (double)(clock_mono_ns() - started) / NSEC_PER_MSEC);
 	print_success(a->quiet, "Reachable", text, 0);
-	return a->touch ? touch_one(cli, row, args, e) : 0;
-}
-
-static int pause_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
-{
-	const struct ask_args *a = args;
-
-	if (ask(cli, row, "pause", e) < 0)
-		return -1;
-	print_success(a->quiet, "Paused", row->name, 0);
-	return 0;
-}
-
-static int resume_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)
-{
-	const struct ask_args *a = args;
-
-	if (ask(cli, row, "resume", e) < 0)
-		return -1;
-	print_success(a->quiet, "Resumed", row->name, 0);
-	return 0;
+	return a->touch ? do_one(cli, row, args, e) : 0;
 }
 
 static int ask_each(struct cli *cli, const struct operands *ops, struct ask_args *a, choice_fn *fn,
@@ -109,22 +90,34 @@ static int ask_each(struct cli *cli, const struct operands *ops, struct ask_args
 	return choice_for_each(cli, &c, a, fn, e);
 }
 
+static int do_each(struct cli *cli, const struct operands *ops, struct ask_args *a, const char *op,
+		   const char *done, struct err *e)
+{
+	a->op = op;
+	a->done = done;
+	return ask_each(cli, ops, a, do_one, e);
+}
+
 int cmd_ping(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
-	return ask_each(cli, ops, args, ping_one, e);
+	struct ask_args *a = args;
+
+	a->op = "touch"; /* if that is wanted, too */
+	a->done = "Touched";
+	return ask_each(cli, ops, a, ping_one, e);
 }
 
 int cmd_touch(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
-	return ask_each(cli, ops, args, touch_one, e);
+	return do_each(cli, ops, args, "touch", "Touched", e);
 }
 
 int cmd_pause(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
-	return ask_each(cli, ops, args, pause_one, e);
+	return do_each(cli, ops, args, "pause", "Paused", e);
 }
 
 int cmd_resume(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
-	return ask_each(cli, ops, args, resume_one, e);
+	return do_each(cli, ops, args, "resume", "Resumed", e);
 }

@@ -371,20 +371,6 @@ int guest_options_check(const struct sandbox_options *o, struct err *e)
 	return r;
 }
 
-/* Of strings from the command line; NULL when one is not UTF-8. */
-static json_t *strings_json(const struct strv *sv)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < sv->n; i++) {
-		if (json_array_append_new(a, json_string(sv->v[i])) < 0) {
-			json_decref(a);
-			return NULL;
-		}
-	}
-	return a;
-}
-
 static int not_utf8(struct err *e)
 {
 	return err_set(e, ERR_INVALID, "options must be valid UTF-8");
@@ -415,7 +401,8 @@ int guest_options_store(const struct sandbox_options *o, json_t *config, struct 
 		json_object_set_new(config, "rlimits", rlimits_json(&o->rlimits));
 	if (o->init) {
 		init = json_pack("{s:s, s:o, s:o}", "path", o->init, "args",
-				 strings_json(&o->init_args), "env", strings_json(&o->init_env));
+				 message_strings(&o->init_args), "env",
+				 message_strings(&o->init_env));
 		if (json_object_set_new(config, "init", init) < 0)
 			return not_utf8(e);
 	}

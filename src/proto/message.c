@@ -85,8 +85,7 @@ static int get_limit(json_t *j, const char *key, uint64_t *ret, struct err *e)
 	return get_u64(j, key, INT64_MAX, ret, e);
 }
 
-/* NULL when one of them is not UTF-8: none may get lost on the way. */
-static json_t *strings(const struct strv *sv)
+json_t *message_strings(const struct strv *sv)
 {
 	json_t *a = json_array();
 
@@ -169,8 +168,9 @@ void exec_request_release(struct exec_request *r)
 
 json_t *exec_request_to_json(const struct exec_request *r)
 {
-	json_t *j = json_pack("{s:s, s:o, s:o, s:b, s:b}", "op", "exec", "argv", strings(&r->argv),
-			      "env", strings(&r->env), "tty", r->tty, "stdin", r->has_stdin);
+	json_t *j = json_pack("{s:s, s:o, s:o, s:b, s:b}", "op", "exec", "argv",
+			      message_strings(&r->argv), "env", message_strings(&r->env), "tty",
+			      r->tty, "stdin", r->has_stdin);
 
 	if (!j || set_string(j, "cwd", r->cwd) < 0 || set_string(j, "user", r->user) < 0) {
 		json_decref(j);
@@ -403,7 +403,7 @@ static int set_guest(json_t *j, const struct boot_config *c)
 
 json_t *boot_config_to_json(const struct boot_config *c)
 {
-	json_t *j = json_pack("{s:o}", "env", strings(&c->env));
+	json_t *j = json_pack("{s:o}", "env", message_strings(&c->env));
 	json_t *tmpfs = json_array();
 
 	if (!j || set_string(j, "hostname", c->hostname) < 0 ||

@@ -122,6 +122,9 @@ void boot_config_release(struct boot_config *c);
 json_t *boot_config_to_json(const struct boot_config *c);
 int boot_config_from_json(json_t *j, struct boot_config *ret, struct err *e);
 
+/* An array of strings, owned; NULL when one is not UTF-8: none may get lost on the way. */
+json_t *message_strings(const struct strv *sv);
+
 /* Parses a JSON object strictly. NULL with the error set when it is none. */
 json_t *message_parse(const void *data, size_t len, struct err *e);
 /* {"ok": true} */
