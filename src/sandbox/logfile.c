@@ -8,9 +8,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* Short entries are for people, who like to read escapes. */
+#define ESCAPED_FREE 1024
+#define CLOSER_STACK ((size_t)64 << 10)
 
 static const char *const stream_names[] = {"stdout", "stderr", "output", "system"};
 static_assert(ARRAY_SIZE(stream_names) == LOG_STREAM_COUNT, "every stream has a name");
@@ -47,10 +52,39 @@ void logfile_close(struct logfile *l)
 	close_fd(&l->fd);
 }
 
+static void *close_it(void *fd)
+{
+	close((int)(intptr_t)fd);
+	return NULL;
+}
+
+/*
+ * Closes what may be the last descriptor of a deleted file. To free a whole log takes a file system
+ * several milliseconds, in which every session would wait: so that is done by a thread of its own.
+ */
+static void close_beside(int fd)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r = pthread_attr_init(&attr);
+
+	if (r == 0) {
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+		pthread_attr_setstacksize(&attr, CLOSER_STACK);
+		r = pthread_create(&thread, &attr, close_it, (void *)(intptr_t)fd);
+		pthread_attr_destroy(&attr);
+	}
+	if (r != 0)
+		close(fd);
+}
+
 static void rotate(struct logfile *l)
 {
 	char from[48], to[48];
+	int oldest;
 
+	snprintf(to, sizeof(to), "%s.%d", l->name, LOGFILE_KEEP);
+	oldest = openat(l->dirfd, to, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	for (int i = LOGFILE_KEEP; i > 0; i--) {
 		if (i == 1)
 			snprintf(from, sizeof(from), "%s", l->name);
@@ -63,6 +97,8 @@ static void rotate(struct logfile *l)
 	l->fd = openat(l->dirfd, l->name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	l->size = 0;
 	l->torn = false;
+	if (oldest >= 0)
+		close_beside(oldest);
 }
 
 void logfile_write(struct logfile *l, const void *data, size_t n)
@@ -141,17 +177,21 @@ static size_t utf8_sequence(const uint8_t *p, size_t n)
 	return 0;
 }
 
-static bool is_utf8(const uint8_t *p, size_t n)
+/* Whether it is UTF-8, and not so full of control characters that base64 would be shorter. */
+static bool is_text(const uint8_t *p, size_t n)
 {
+	size_t room = BASE64_LEN(n) + ESCAPED_FREE, escaped = 0;
+
 	while (n) {
 		size_t len = utf8_sequence(p, n);
 
 		if (!len)
 			return false;
+		escaped += *p < 0x20 && *p != '\n' ? 6 : len;
 		p += len;
 		n -= len;
 	}
-	return true;
+	return escaped <= room;
 }
 
 static char *put_escaped(char *out, const uint8_t *p, size_t n)
@@ -187,7 +227,7 @@ size_t logfile_format(char *line, uint64_t real_ns, enum log_stream s, const cha
 		      uint64_t session, const void *data, size_t n)
 {
 	char when[RFC3339_LEN], id[32] = "", origin[32] = "", *p = line;
-	bool text = is_utf8(data, n);
+	bool text = is_text(data, n);
 
 	rfc3339_format(real_ns, when);
 	if (from)

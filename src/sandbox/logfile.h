@@ -5,7 +5,7 @@
  *
  * exec.log has one JSON object a line:
  *   {"t": RFC 3339, "s": "stdout" | "stderr" | "output" | "system", "id": session, "d": text,
- *    "e": "b64" when d is base64 because the bytes are not UTF-8}
+ *    "e": "b64" when d is base64, because the bytes are not UTF-8 or that is shorter}
  * kernel.log has the lines of the guest's console, each after the time and a space. runtime.log has
  * what msb-monitor, msb-vmm and the emulator say; lines without a time belong to the last one that
  * has one, of the launcher.

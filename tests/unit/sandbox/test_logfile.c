@@ -329,8 +329,9 @@ static void test_split(void **state)
 	assert_kept(f, data, LOGFILE_ENTRY_MAX, true);
 	assert_kept(f, data, LOGFILE_ENTRY_MAX + 1, true);
 	assert_kept(f, data, SIZE, true);
-	memset(data, 1, SIZE); /* the longest escape */
-	assert_kept(f, data, SIZE, true);
+	memset(data, 1, SIZE); /* the longest escape, which is for short entries */
+	assert_kept(f, data, 200, true);
+	assert_kept(f, data, LOGFILE_ENTRY_MAX, false);
 	memset(data, 0xff, SIZE);
 	assert_kept(f, data, SIZE, false);
 	/* A character that the split tears apart is not lost. */
