@@ -302,19 +302,19 @@ static int take_rlimits(struct conf *c, const char *name, const char *option, js
 	json_array_foreach (value, i, item) {
 		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
 		_cleanup_free_ char *resource = NULL, *soft = NULL, *hard = NULL, *text = NULL;
+		json_t *limit;
 
 		if (check_members(c, where, item, known) < 0)
 			return -1;
 		if (!json_object_get(item, "resource") || !json_object_get(item, "soft"))
 			return wrong(c, where, "resource, soft, and perhaps hard");
+		limit = json_object_get(item, "hard");
 		resource = scalar(c, where, json_object_get(item, "resource"));
 		soft = resource ? scalar(c, where, json_object_get(item, "soft")) : NULL;
-		hard = soft && json_object_get(item, "hard")
-			       ? scalar(c, where, json_object_get(item, "hard"))
-			       : xstrdup(soft);
-		if (!hard)
+		hard = soft && limit ? scalar(c, where, limit) : NULL;
+		if (!soft || (limit && !hard))
 			return -1;
-		text = xasprintf("%s=%s:%s", resource, soft, hard);
+		text = xasprintf("%s=%s%s%s", resource, soft, hard ? ":" : "", hard ? hard : "");
 		if (set_option(c, where, option, text) < 0)
 			return -1;
 	}
