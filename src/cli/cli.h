@@ -63,6 +63,8 @@ void print_key_value(int indent, int width, const char *key, const char *value);
 #define FIELD_WIDTH 16
 void print_field(const char *key, const char *value);
 
+/* Adds the strings of an array. */
+void json_add_strings(struct strv *to, json_t *array);
 /* Members of an object; NULL and 0 when there is none of the kind. */
 const char *json_string_of(json_t *j, const char *key);
 uint64_t json_number_of(json_t *j, const char *key);

@@ -129,7 +129,7 @@ static int enter(struct cli *cli, struct side *s, bool quiet, struct err *e)
 
 static int leave(struct cli *cli, struct side *s, int r, struct err *e)
 {
-	return s->entered ? sandbox_leave(cli, &s->row, &s->launch, r, e) : r;
+	return s->entered ? sandbox_leave(cli, &s->row, &s->launch, NULL, r, e) : r;
 }
 
 /* A connection to a sandbox that was entered, which the copy closes. */

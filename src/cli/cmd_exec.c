@@ -108,7 +108,7 @@ int cmd_exec(struct cli *cli, void *args, struct operands *ops, struct err *e)
 		if (outcome.detached)
 			launch_release(&launch);
 		else
-			status = sandbox_leave(cli, &row, &launch, status, e);
+			status = sandbox_leave(cli, &row, &launch, NULL, status, e);
 	}
 	name_lock_release(&turn);
 	exec_request_release(&q);

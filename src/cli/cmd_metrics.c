@@ -36,21 +36,12 @@ struct metrics_args {
 
 #define FIELD(name) offsetof(struct metrics_args, name)
 
-/* Also "500ms". */
 static int opt_interval(const char *value, void *field, struct err *e)
 {
-	size_t n = strlen(value);
 	uint64_t ms;
 
-	if (n > 2 && strcmp(value + n - 2, "ms") == 0) {
-		_cleanup_free_ char *number = xstrndup(value, n - 2);
-
-		if (parse_u64(number, UINT32_MAX, &ms) < 0)
-			return err_set(e, ERR_INVALID,
-				       "invalid duration (expected e.g. 2, 2s, 500ms): %s", value);
-	} else if (opt_duration(value, &ms, e) < 0) {
+	if (opt_duration_ms(value, &ms, e) < 0)
 		return -1;
-	}
 	if (ms < INTERVAL_MIN)
 		return err_set(e, ERR_INVALID, "must be at least %d ms", INTERVAL_MIN);
 	*(uint64_t *)field = ms;

@@ -157,26 +157,10 @@ static int launch(struct run *r, struct err *e)
 	return 0;
 }
 
-/* Ends what this invocation started and leaves the database as the sandbox now is. */
-static void finish(struct run *r, struct launch_outcome *ret)
-{
-	struct sandbox_row now;
-
-	launch_end(&r->launch, ret);
-	/* Reading the row repairs it: an ephemeral sandbox is dropped, a named one noted down. */
-	if (sandboxes_get(&r->cli->db, &r->cli->home, r->row.name, &now, NULL) == 0)
-		sandbox_row_release(&now);
-	r->stages.gone = clock_mono_ns();
-}
-
 static int run_detached(struct run *r, struct err *e)
 {
-	if (launch_wait_ready(&r->launch, &r->stages.launch, e) < 0) {
-		err_wrap(e, "failed to start '%s'", r->row.name);
-		finish(r, NULL);
+	if (sandbox_wait_up(r->cli, &r->row, &r->launch, NULL, e) < 0)
 		return -1;
-	}
-	launch_release(&r->launch);
 	puts(r->row.name);
 	return 0;
 }
@@ -185,29 +169,17 @@ static int run_attached(struct run *r, struct err *e)
 {
 	const struct session_options o = {
 		.request = &r->request, .keys = &r->args->detach_keys, .owner = r->launched};
-	struct launch_outcome end;
 	struct exec_outcome outcome;
-	struct err boot;
 	/* The session may be opened before the sandbox is up: it waits its turn. */
 	int status = session_run(r->cli, &r->row, &o, &outcome, e);
 
 	r->stages.started = outcome.started;
 	r->stages.ended = clock_mono_ns();
-	if (r->launched && outcome.detached) {
+	if (outcome.detached) {
 		launch_release(&r->launch);
-	} else if (r->launched) {
-		/* If it never came up, the reason is worth more than that the session broke. */
-		if ((status >= 0 || e->code != ERR_CANCELLED) &&
-		    launch_wait_ready(&r->launch, &r->stages.launch, &boot) < 0 && status < 0) {
-			*e = boot;
-			err_wrap(e, "failed to start '%s'", r->row.name);
-		}
-		finish(r, &end);
-		/* Its programs were ended with it, which says less. */
-		if (status >= 0 && launch_check_outcome(&end, e) < 0)
-			status = -1;
 	} else {
-		r->stages.gone = r->stages.ended;
+		status = sandbox_leave(r->cli, &r->row, &r->launch, &r->stages.launch, status, e);
+		r->stages.gone = clock_mono_ns();
 	}
 	if (r->args->timing)
 		print_timing(r);

@@ -12,22 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Waits until a detached launch is up and lets go of it. */
-static int wait_detached(struct cli *cli, const struct sandbox_row *row, struct launch *l,
-			 struct err *e)
-{
-	struct sandbox_row now;
-
-	if (launch_wait_ready(l, NULL, e) == 0) {
-		launch_release(l);
-		return 0;
-	}
-	launch_end(l, NULL);
-	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
-		sandbox_row_release(&now);
-	return err_wrap(e, "failed to start '%s'", row->name);
-}
-
 /* --- create -------------------------------------------------------------------------------- */
 
 const struct opt *const create_options[] = {sandbox_opts, later_opts, NULL};
@@ -67,7 +51,7 @@ int cmd_create(struct cli *cli, void *args, struct operands *ops, struct err *e)
 	r = sandbox_start(cli, &row, lock, false, NULL, o->log_level, &launch, e);
 	close_fd(&lock);
 	if (r == 0)
-		r = wait_detached(cli, &row, &launch, e);
+		r = sandbox_wait_up(cli, &row, &launch, NULL, e);
 	if (r == 0) {
 		print_success(o->quiet, "Created", row.name, clock_mono_ns() - started);
 		if (!o->name)
@@ -103,7 +87,7 @@ static int start_locked(struct cli *cli, const struct sandbox_row *row, int *loc
 	int r = sandbox_start(cli, row, *lock, false, NULL, NULL, &launch, e);
 
 	close_fd(lock);
-	return r < 0 ? -1 : wait_detached(cli, row, &launch, e);
+	return r < 0 ? -1 : sandbox_wait_up(cli, row, &launch, NULL, e);
 }
 
 static int start_one(struct cli *cli, const struct sandbox_row *row, void *args, struct err *e)

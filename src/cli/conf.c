@@ -2,6 +2,7 @@
 #include "cli/conf.h"
 
 #include "base/cleanup.h"
+#include "cli/guest_options.h"
 #include "cli/yaml_reader.h"
 
 #include <errno.h>
@@ -352,14 +353,13 @@ static int take_scripts(struct conf *c, const char *name, const char *option, js
 	json_object_foreach (value, key, item) {
 		_cleanup_free_ char *where = xasprintf("%s.%s", name, key), *pair = NULL;
 		const char *body = json_string_value(item);
-		const char *shell = c->args->shell ? c->args->shell : "/bin/sh";
+		_cleanup_free_ char *line = NULL;
 
 		if (!body)
 			return wrong(c, where, "a text");
-		pair = str_starts_with(body, "#!")
-			       ? xasprintf("%s=%s", key, body)
-			       : xasprintf("%s=#!%s%s\n%s", key,
-					   strchr(shell, '/') ? "" : "/usr/bin/env ", shell, body);
+		if (!str_starts_with(body, "#!"))
+			line = guest_script_line(c->args->shell);
+		pair = xasprintf("%s=%s%s", key, line ? line : "", body);
 		if (set_option(c, where, option, pair) < 0)
 			return -1;
 	}

@@ -11,9 +11,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define DEFAULT_SHELL "/bin/sh"
-#define AUTO          "auto"
-#define RESTRICTED    "restricted"
+#define AUTO       "auto"
+#define RESTRICTED "restricted"
 
 /* --- resource limits ----------------------------------------------------------------------- */
 
@@ -160,6 +159,13 @@ int opt_script_path(const char *value, void *field, struct err *e)
 	return opt_strings(value, field, e);
 }
 
+char *guest_script_line(const char *shell)
+{
+	if (!shell)
+		shell = SANDBOX_SHELL_DEFAULT;
+	return xasprintf(strchr(shell, '/') ? "#!%s\n" : "#!/usr/bin/env %s\n", shell);
+}
+
 /* Turns a body into a script: escapes, the interpreter's line if it has none, an end of line. */
 static void decode_body(const char *body, const char *shell, struct boot_script *ret)
 {
@@ -178,7 +184,7 @@ static void decode_body(const char *body, const char *shell, struct boot_script 
 		*p++ = '\n';
 	*p = '\0';
 	if (!str_starts_with(text, "#!"))
-		line = xasprintf(strchr(shell, '/') ? "#!%s\n" : "#!/usr/bin/env %s\n", shell);
+		line = guest_script_line(shell);
 	ret->data = (uint8_t *)xasprintf("%s%s", line ? line : "", text);
 	ret->len = strlen((char *)ret->data);
 }
@@ -241,14 +247,14 @@ static int read_script(const char *path, struct boot_script *s, struct err *e)
 /* Values were checked when they were parsed. */
 static int collect_scripts(const struct sandbox_options *o, struct script_list *l, struct err *e)
 {
-	const char *shell = o->shell ? o->shell : DEFAULT_SHELL, *rest;
+	const char *rest;
 
 	for (size_t i = 0; i < o->scripts.n; i++) {
 		struct boot_script s = {0};
 
 		if (split_script(o->scripts.v[i], '=', "NAME=BODY", &s.name, &rest, e) < 0)
 			return -1;
-		decode_body(rest, shell, &s);
+		decode_body(rest, o->shell, &s);
 		if (add_script(l, &s, e) < 0)
 			return -1;
 	}
@@ -329,16 +335,6 @@ static bool is_init(const char *path, const char *word)
 	return false;
 }
 
-static void add_strings(struct strv *ret, json_t *array)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach (array, i, item)
-		if (json_is_string(item))
-			strv_add(ret, json_string_value(item));
-}
-
 bool guest_init_request(json_t *config, const struct strv *words, struct exec_request *ret)
 {
 	json_t *init = json_object_get(config, "init");
@@ -347,10 +343,10 @@ bool guest_init_request(json_t *config, const struct strv *words, struct exec_re
 
 	*ret = (struct exec_request){0};
 	strv_add(&ret->argv, is_command ? words->v[0] : path);
-	add_strings(&ret->argv, json_object_get(init, "args"));
+	json_add_strings(&ret->argv, json_object_get(init, "args"));
 	for (size_t i = 1; is_command && i < words->n; i++)
 		strv_add(&ret->argv, words->v[i]);
-	add_strings(&ret->env, json_object_get(init, "env"));
+	json_add_strings(&ret->env, json_object_get(init, "env"));
 	if (!is_command) {
 		ret->user = xstrdup("0:0");
 		ret->cwd = xstrdup("/");

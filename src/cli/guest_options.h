@@ -17,6 +17,9 @@ int guest_options_check(const struct sandbox_options *o, struct err *e);
 /* Adds them to a configuration that is to be stored. 0 or -1. */
 int guest_options_store(const struct sandbox_options *o, json_t *config, struct err *e);
 
+/* The line that makes a script one of this shell, a path or a name; NULL: the default. Owned. */
+char *guest_script_line(const char *shell);
+
 /* Fills rlimits, scripts and restricted of a boot configuration. -1 with a message to be wrapped.
  */
 int guest_boot(json_t *config, struct boot_config *boot, struct err *e);

@@ -119,6 +119,16 @@ void print_field(const char *key, const char *value)
 		print_key_value(0, FIELD_WIDTH, key, value);
 }
 
+void json_add_strings(struct strv *to, json_t *array)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (array, i, item)
+		if (json_is_string(item))
+			strv_add(to, json_string_value(item));
+}
+
 const char *json_string_of(json_t *j, const char *key)
 {
 	return json_string_value(json_object_get(j, key));

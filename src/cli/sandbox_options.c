@@ -336,19 +336,19 @@ static int set_seconds(json_t *j, const char *key, uint64_t ms)
 /* Image variables first, the user's over them: the last assignment of a name wins in the guest. */
 static json_t *merged_env(json_t *image_config, const struct strv *env)
 {
-	json_t *a = json_array(), *item;
+	json_t *a = json_array(), *own = message_strings(env), *item;
 	size_t i;
+	int r;
 
 	json_array_foreach (json_object_get(image_config, "Env"), i, item)
 		if (json_is_string(item) && strchr(json_string_value(item), '='))
 			json_array_append(a, item);
-	for (i = 0; i < env->n; i++) {
-		if (json_array_append_new(a, json_string(env->v[i])) < 0) {
-			json_decref(a);
-			return NULL;
-		}
-	}
-	return a;
+	r = json_array_extend(a, own);
+	json_decref(own);
+	if (r == 0)
+		return a;
+	json_decref(a); /* one of the user's is not UTF-8 */
+	return NULL;
 }
 
 static json_t *tmpfs_array(const struct strv *tmpfs)

@@ -6,7 +6,8 @@
 #include "cli/image_tool.h"
 #include "proto/message.h"
 
-#define SANDBOX_HOSTNAME_MAX 64
+#define SANDBOX_HOSTNAME_MAX  64
+#define SANDBOX_SHELL_DEFAULT "/bin/sh"
 
 /* What --rlimit was given, one of each resource. */
 struct rlimit_options {

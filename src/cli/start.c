@@ -16,29 +16,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DEFAULT_SHELL "/bin/sh"
 /* In the order in which the monitor gives them to the machine. */
 #define IMAGE_DISK "/dev/vda"
 #define UPPER_DISK "/dev/vdb"
 
 /* --- commands ------------------------------------------------------------------------------ */
 
-static void add_strings(json_t *array, struct strv *ret)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach (array, i, item)
-		if (json_is_string(item))
-			strv_add(ret, json_string_value(item));
-}
-
 void sandbox_resolve_command(const struct sandbox_row *row, const struct strv *command,
 			     struct strv *ret)
 {
-	add_strings(json_object_get(row->config, "entrypoint"), ret);
+	json_add_strings(ret, json_object_get(row->config, "entrypoint"));
 	if (command->n == 0)
-		add_strings(json_object_get(row->config, "cmd"), ret);
+		json_add_strings(ret, json_object_get(row->config, "cmd"));
 	for (size_t i = 0; i < command->n; i++)
 		strv_add(ret, command->v[i]);
 }
@@ -96,7 +85,7 @@ const char *sandbox_shell(const struct sandbox_row *row)
 {
 	const char *shell = json_string_value(json_object_get(row->config, "shell"));
 
-	return shell ? shell : DEFAULT_SHELL;
+	return shell ? shell : SANDBOX_SHELL_DEFAULT;
 }
 
 /* --- creating ------------------------------------------------------------------------------ */
@@ -276,7 +265,7 @@ static void boot_strings(const struct sandbox_row *row, struct boot_config *boot
 	boot->user = user ? xstrdup(user) : NULL;
 	boot->image_disk = xstrdup(IMAGE_DISK);
 	boot->upper_disk = xstrdup(UPPER_DISK);
-	add_strings(json_object_get(row->config, "env"), &boot->env);
+	json_add_strings(&boot->env, json_object_get(row->config, "env"));
 }
 
 static uint64_t config_seconds(const struct sandbox_row *row, const char *key)
@@ -416,24 +405,45 @@ int sandbox_enter(struct cli *cli, const struct sandbox_row *row, struct name_lo
 	return 0;
 }
 
-int sandbox_leave(struct cli *cli, const struct sandbox_row *row, struct launch *l, int status,
-		  struct err *e)
+/* Waits until it is down. Reading the row then repairs it: it is dropped, or its end noted down. */
+static void end_launch(struct cli *cli, const struct sandbox_row *row, struct launch *l,
+		       struct launch_outcome *ret)
+{
+	struct sandbox_row now;
+
+	launch_end(l, ret);
+	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
+		sandbox_row_release(&now);
+}
+
+int sandbox_leave(struct cli *cli, const struct sandbox_row *row, struct launch *l,
+		  struct launch_times *ret_times, int status, struct err *e)
 {
 	struct launch_outcome end;
-	struct sandbox_row now;
 	struct err boot;
 
 	if (l->fd < 0)
 		return status;
-	if (status < 0 && e->code != ERR_CANCELLED && launch_wait_ready(l, NULL, &boot) < 0) {
+	/* If it never came up, the reason is worth more than that the command broke. */
+	if ((status >= 0 || e->code != ERR_CANCELLED) &&
+	    launch_wait_ready(l, ret_times, &boot) < 0 && status < 0) {
 		*e = boot;
 		err_wrap(e, "failed to start '%s'", row->name);
 	}
-	launch_end(l, &end);
+	end_launch(cli, row, l, &end);
+	/* Its programs were ended with it, which says less. */
 	if (status >= 0 && launch_check_outcome(&end, e) < 0)
 		status = -1;
-	/* Notes how it ended. */
-	if (sandboxes_get(&cli->db, &cli->home, row->name, &now, NULL) == 0)
-		sandbox_row_release(&now);
 	return status;
+}
+
+int sandbox_wait_up(struct cli *cli, const struct sandbox_row *row, struct launch *l,
+		    struct launch_times *ret_times, struct err *e)
+{
+	if (launch_wait_ready(l, ret_times, e) == 0) {
+		launch_release(l);
+		return 0;
+	}
+	end_launch(cli, row, l, NULL);
+	return err_wrap(e, "failed to start '%s'", row->name);
 }

@@ -46,14 +46,21 @@ int sandbox_start(struct cli *cli, const struct sandbox_row *row, int lock_fd, b
  * that is paused is an error. sandbox_leave stops it, which needs no turn: the monitor knows that
  * it lives no longer than this process. `status` is the command's, or -1 with its error, of which a
  * sandbox that did not come up is the reason. Returns it, or -1 if the sandbox ended in a way that
- * the user has to know of.
+ * the user has to know of. `ret_times`, unless it is NULL, is when it came up.
  */
 int sandbox_find(struct cli *cli, const char *name, bool quiet, struct name_lock *turn,
 		 struct sandbox_row *ret, struct err *e);
 int sandbox_enter(struct cli *cli, const struct sandbox_row *row, struct name_lock *turn,
 		  struct launch *ret, struct err *e);
-int sandbox_leave(struct cli *cli, const struct sandbox_row *row, struct launch *l, int status,
-		  struct err *e);
+int sandbox_leave(struct cli *cli, const struct sandbox_row *row, struct launch *l,
+		  struct launch_times *ret_times, int status, struct err *e);
+
+/*
+ * Waits until a sandbox that is to live on by itself is up, and lets go of it. 0, or -1 with the
+ * reason, and it is down. `ret_times` may be NULL.
+ */
+int sandbox_wait_up(struct cli *cli, const struct sandbox_row *row, struct launch *l,
+		    struct launch_times *ret_times, struct err *e);
 
 /* Removes what sandbox_create made, for a launch that did not happen. Releases the lock. */
 void sandbox_discard(struct cli *cli, const struct sandbox_row *row, int *lock_fd);

@@ -105,6 +105,21 @@ static void test_fields(void **state)
 	release(&r);
 }
 
+/* A script without an interpreter's line gets that of the shell. */
+static void test_scripts(void **state)
+{
+	struct used r = accept(*state, &(struct use){{"image: a\nshell: bash\nscripts: "
+						      "{one: 'a ${B}', two: \"#!/bin/x\\ny\"}"}});
+
+	assert_int_equal(r.o->raw_scripts.n, 2);
+	assert_string_equal(r.o->raw_scripts.v[0], "one=#!/usr/bin/env bash\na ${B}");
+	assert_string_equal(r.o->raw_scripts.v[1], "two=#!/bin/x\ny");
+	release(&r);
+	r = accept(*state, &(struct use){{"image: a\nscripts: {one: x}"}});
+	assert_string_equal(r.o->raw_scripts.v[0], "one=#!/bin/sh\nx");
+	release(&r);
+}
+
 /* What is typed comes last, and so does what a later file says; maps are merged, lists are not. */
 static void test_order(void **state)
 {
@@ -236,6 +251,7 @@ int main(void)
 		temp_test(test_fields),    temp_test(test_order),
 		temp_test(test_variables), temp_test(test_image_beside_the_file),
 		temp_test(test_refused),   temp_test(test_without_files),
+		temp_test(test_scripts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
