@@ -4,8 +4,8 @@
  * ends of sockets, and all that they send is there before the loop runs.
  */
 #include "../testing.h"
+#include "rounds.h"
 
-#include "base/loop.c" /* to run it more than once */
 #include "sandbox/monitor_boot.c"
 
 #include <poll.h>
@@ -36,8 +36,6 @@ void monitor_boot_failed(struct monitor *m, const char *fmt, ...)
 struct fixture {
 	struct monitor m;
 	int offers; /* msb-vmm's end */
-	struct timer timer;
-	int rounds;
 };
 
 static int setup(void **state)
@@ -66,24 +64,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void count_round(struct timer *t)
-{
-	struct fixture *f = container_of(t, struct fixture, timer);
-
-	if (--f->rounds)
-		timer_set(f->m.loop, t, clock_mono_ns());
-	else
-		loop_stop(f->m.loop);
-}
-
-/* Lets the monitor handle everything that is there: some rounds of its loop. */
 static void run(struct fixture *f)
 {
-	f->rounds = 12;
-	f->timer = (struct timer){.fn = count_round};
-	timer_set(f->m.loop, &f->timer, 0);
-	assert_int_equal(loop_run(f->m.loop), 0);
-	f->m.loop->stop = false;
+	run_rounds(f->m.loop, 12);
 }
 
 /* Sends a message of `len` bytes that begins with `port`, with the descriptors, which it closes. */

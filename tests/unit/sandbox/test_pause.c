@@ -4,8 +4,8 @@
  * sends is there before the loop runs.
  */
 #include "../testing.h"
+#include "rounds.h"
 
-#include "base/loop.c" /* to run it more than once */
 #include "sandbox/monitor_pause.c"
 
 /* Answered sessions by their ids: ok, or the error. */
@@ -51,8 +51,6 @@ struct fixture {
 	struct monitor m;
 	int vmm; /* msb-vmm's end */
 	struct session sessions[8];
-	struct timer timer;
-	int rounds;
 };
 
 static int setup(void **state)
@@ -85,22 +83,9 @@ static int teardown(void **state)
 	return temp_teardown(&dir);
 }
 
-static void count_round(struct timer *t)
-{
-	struct fixture *f = container_of(t, struct fixture, timer);
-
-	if (--f->rounds)
-		timer_set(f->m.loop, t, clock_mono_ns());
-	else
-		loop_stop(f->m.loop);
-}
-
 static void run(struct fixture *f)
 {
-	f->rounds = 6;
-	f->timer = (struct timer){.fn = count_round};
-	timer_set(f->m.loop, &f->timer, 0);
-	assert_int_equal(loop_run(f->m.loop), 0);
+	run_rounds(f->m.loop, 6);
 }
 
 static void want(struct fixture *f, unsigned id, enum pause_want what)

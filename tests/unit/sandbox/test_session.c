@@ -4,8 +4,8 @@
  * the other ends of sockets, and all that they send is there before the loop runs.
  */
 #include "../testing.h"
+#include "rounds.h"
 
-#include "base/loop.c" /* to run it more than once */
 #include "sandbox/monitor_attach.c"
 #include "sandbox/monitor_request.c"
 #include "sandbox/monitor_session.c"
@@ -60,8 +60,6 @@ struct fixture {
 	char *dir;
 	struct monitor m;
 	int vsock; /* what connections to the agent arrive at */
-	struct timer timer;
-	int rounds;
 };
 
 static int setup(void **state)
@@ -95,24 +93,9 @@ static int teardown(void **state)
 	return temp_teardown(&dir);
 }
 
-static void count_round(struct timer *t)
-{
-	struct fixture *f = container_of(t, struct fixture, timer);
-
-	if (--f->rounds)
-		timer_set(f->m.loop, t, clock_mono_ns());
-	else
-		loop_stop(f->m.loop);
-}
-
-/* Lets the monitor handle everything that is there: some rounds of its loop. */
 static void run(struct fixture *f)
 {
-	f->rounds = 12;
-	f->timer = (struct timer){.fn = count_round};
-	timer_set(f->m.loop, &f->timer, 0);
-	assert_int_equal(loop_run(f->m.loop), 0);
-	f->m.loop->stop = false;
+	run_rounds(f->m.loop, 12);
 }
 
 /* A client that has sent what it has to say. */
