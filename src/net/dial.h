@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a flow of the guest to a socket, by way of the policy: the only place that decides about
+ * egress. Nothing is opened for what is denied.
+ */
+#pragma once
+
+#include "net/host_addrs.h"
+#include "net/pins.h"
+#include "net/resolver.h"
+#include "net/stack.h"
+
+/* Where verdicts go; see net_log.h. `proto`: "tcp", "udp", "icmp". `what`: "1.2.3.4:80 (name)". */
+typedef void dial_denied_fn(void *ctx, const char *proto, const char *what, const char *why);
+
+struct dial {
+	struct loop *loop;
+	const struct net_spec *spec;
+	struct pins *pins;
+	struct host_addrs *host;
+	struct resolver *resolver;
+	dial_denied_fn *denied;
+	void *ctx;
+};
+
+enum dial_route {
+	DIAL_DENY,
+	DIAL_ADDRESS, /* `addr`, `port` */
+	DIAL_RESOLVER,
+	DIAL_INSPECT, /* TCP: the first bytes decide */
+};
+
+struct dial_target {
+	enum dial_route route;
+	struct addr
+		addr; /* what to connect to: for the gateway's own address the host's loopback */
+	uint16_t port;
+	char why[POLICY_WHY_LEN]; /* of a denial */
+};
+
+/*
+ * What is to become of a flow. Port 53 goes to the resolver, 853, mDNS, LLMNR and NetBIOS are
+ * denied unless a rule allows them by address, the gateway's address means the host's loopback.
+ */
+void dial_decide(const struct dial *d, enum policy_protocol protocol, const struct flow_key *key,
+		 const char *claimed, uint64_t now, struct dial_target *ret);
+/* stack_ops.tcp_open's work: decides, attaches or refuses. */
+void dial_tcp(struct dial *d, struct tcp_conn *c, const struct flow_key *key, uint64_t now);

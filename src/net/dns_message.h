@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DNS messages (RFC 1035, 6891): strict and bounded reading of questions and answers, and writing.
+ */
+#pragma once
+
+#include "net/addr.h"
+#include "net/domain.h"
+
+#define DNS_HEADER      12
+#define DNS_UDP_PLAIN   512  /* what a client without EDNS takes */
+#define DNS_UDP_MAX     1232 /* what we say that we take */
+#define DNS_MESSAGE_MAX 65535
+#define DNS_ANSWERS_MAX 128 /* addresses that are looked at; more of them is a malformed answer */
+
+enum dns_type {
+	DNS_A = 1,
+	DNS_NS = 2,
+	DNS_CNAME = 5,
+	DNS_SOA = 6,
+	DNS_PTR = 12,
+	DNS_MX = 15,
+	DNS_TXT = 16,
+	DNS_AAAA = 28,
+	DNS_SRV = 33,
+	DNS_DNAME = 39,
+	DNS_OPT = 41,
+	DNS_SVCB = 64,
+	DNS_HTTPS = 65,
+	DNS_AXFR = 252,
+	DNS_ANY = 255,
+};
+enum dns_rcode { DNS_NOERROR, DNS_FORMERR, DNS_SERVFAIL, DNS_NXDOMAIN, DNS_NOTIMP, DNS_REFUSED };
+
+struct dns_question {
+	uint16_t id;
+	bool recursion_desired, checking_disabled;
+	char name[DOMAIN_LEN];        /* normalized; "" is the root */
+	uint8_t wire[DOMAIN_MAX + 2]; /* as the guest spelled it (0x20), to be given back so */
+	size_t wire_len;
+	uint16_t type, class;
+	bool edns, dnssec_ok;
+	uint16_t udp_size; /* what the asker takes */
+};
+
+/* 0; -EBADMSG: not even a header, no answer possible; or an enum dns_rcode to answer with. */
+int dns_question_parse(const uint8_t *msg, size_t len, struct dns_question *ret);
+
+/* An answer from upstream, checked against what was asked. */
+struct dns_address {
+	struct addr addr;
+	uint32_t ttl;
+};
+
+struct dns_answer {
+	enum dns_rcode rcode;
+	bool truncated;
+	uint32_t ttl; /* the least of the chain; of a negative one, the SOA's */
+	char chain[16]
+		  [DOMAIN_LEN]; /* names that CNAME and DNAME lead through, after the asked one */
+	unsigned int n_chain;
+	struct dns_address addrs[DNS_ANSWERS_MAX];
+	unsigned int n_addrs;
+	bool has_hints; /* SVCB or HTTPS records: they can carry addresses */
+};
+
+/*
+ * 0; -EBADMSG when it is malformed or not the answer to `q` (name, type, class, exactly one
+ * question). Addresses count wherever they are: in the answer, authority and additional sections
+ * and in the hints of SVCB and HTTPS records; only those of the chain are in `addrs` for pinning,
+ * see `foreign`.
+ */
+int dns_answer_parse(const uint8_t *msg, size_t len, const struct dns_question *q,
+		     struct dns_answer *ret);
+
+/* Writes a query for the question with a new id; returns its length. `size` >= 300. */
+size_t dns_query_write(uint8_t *msg, size_t size, const struct dns_question *q, uint16_t id);
+/*
+ * The answer for the guest, made anew and never passed through: the question as it was spelled,
+ * then the records of the answer section of upstream's `msg` that belong to the chain (names
+ * uncompressed or ours), TTLs lowered by `age` seconds and at least 1, no authority section but the
+ * SOA of a negative one, our own OPT. `max`: what fits the asker; longer ones come with TC and
+ * without records. Returns its length.
+ */
+size_t dns_reply_write(uint8_t *out, size_t size, const struct dns_question *q, const uint8_t *msg,
+		       size_t len, uint32_t age, size_t max);
+/* One without records. */
+size_t dns_error_write(uint8_t *out, size_t size, const struct dns_question *q,
+		       enum dns_rcode rcode);
+/* One with addresses that we know ourselves (host.microsandbox.internal). */
+size_t dns_addrs_write(uint8_t *out, size_t size, const struct dns_question *q,
+		       const struct addr *addrs, unsigned int n, uint32_t ttl);

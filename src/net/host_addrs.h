@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's own addresses, kept current over a netlink socket that is opened before the jail: what
+ * reaches one of them reaches the host, whatever range it is in.
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "net/addr.h"
+
+struct host_addrs;
+
+/* NULL with errno. */
+struct host_addrs *host_addrs_new(struct loop *loop);
+struct host_addrs *host_addrs_free(struct host_addrs *h);
+bool host_addrs_has(const struct host_addrs *h, const struct addr *a);
+/* Does the host have a route for the family (a default or any global one)? */
+bool host_addrs_has_family(const struct host_addrs *h, bool v6);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection through a SOCKS or HTTP proxy as a stream: opened when the proxy says that it is. */
+#pragma once
+
+#include "base/loop.h"
+#include "net/spec.h"
+#include "net/stream.h"
+
+/*
+ * `name`: what the proxy is asked for instead of the address, if it has names of its own; NULL:
+ * the address, which is what policy has decided about. NULL with errno.
+ */
+struct stream *proxy_stream_connect(struct loop *loop, const struct net_proxy *proxy,
+				    const struct addr *addr, uint16_t port);
