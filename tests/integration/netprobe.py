@@ -34,7 +34,7 @@ def tcp(addr, port, send="hello", parts=None, read=True):
         s.settimeout(LIMIT)
         s.connect((addr, port))
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for part in parts or [send]:
+        for part in [send] if parts is None else parts:
             s.sendall(part.encode("latin-1"))
         if not read:
             return "open"

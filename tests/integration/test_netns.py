@@ -3,15 +3,7 @@ import json
 import os
 
 import networld
-import pytest
 from networld import ADDRESSES, CARRIERS, DNS_GOOD, HERE, PYTHON
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    w = networld.World(tmp_path_factory.mktemp("world"))
-    yield w
-    w.close()
 
 
 def probe_from_host(world, *probes):

@@ -6,7 +6,10 @@ import itertools
 
 import networld
 import pytest
-from networld import ADDRESSES, CARRIERS, DNS_GOOD, HOST4, HOST6, HOST_PUBLIC4, PUBLIC4, PUBLIC6
+from netguests import (DENIED, NXDOMAIN, arrivals, client_hello, http, is_open, lookup, names,
+                       probe)
+from networld import (ADDRESSES, CARRIERS, HOST4, HOST6, HOST_PUBLIC4, PUBLIC4, PUBLIC4_OTHER,
+                      PUBLIC6)
 
 PRESETS = ("none", "public-only", "nonlocal", "allow-all")
 # From which preset on the addresses of a class may be reached.
@@ -20,26 +23,6 @@ ALLOWED = {
     "host": {"allow-all"},
     "gateway": {"allow-all"},
 }
-DENIED = {"tcp": ("refused", "unreachable", "prohibited", "reset"),
-          "udp": ("refused", "unreachable", "prohibited"),
-          "ping": ("unreachable", "prohibited")}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    w = networld.World(tmp_path_factory.mktemp("world"))
-    yield w
-    w.close()
-
-
-def probe(kind, address, port=443, **more):
-    return {"kind": kind, "addr": address, **({} if kind == "ping" else {"port": port}), **more}
-
-
-def arrivals(world):
-    return {(protocol, address) for protocol, address, *_ in
-            world.service.arrived() + world.host_service.arrived()}
-
 
 def targets(guest):
     found = [(name, a) for name, pair in ADDRESSES.items() for a in pair if a]
@@ -103,15 +86,15 @@ def test_protocols_and_ports(world):
             probe("tcp", PUBLIC4, 443), probe("tcp", PUBLIC4, 80), probe("tcp", PUBLIC6, 443),
             probe("udp", PUBLIC4, 7), probe("udp", PUBLIC4, 123), probe("udp", PUBLIC6, 7),
             probe("ping", PUBLIC4), probe("ping", PUBLIC6))
-        assert [r.split()[0] == "open" for r in results] == [True, False, False, True, False, True,
+        assert [is_open(r) for r in results] == [True, False, False, True, False, True,
                                                               False, True], results
 
 
 def test_first_rule_wins(world):
     with world.guest("rule deny:egress@93.184.0.0/16", "rule allow:egress@any", preset="none") as guest:
-        results = guest.probe(probe("tcp", PUBLIC4), probe("tcp", networld.PUBLIC4_OTHER),
+        results = guest.probe(probe("tcp", PUBLIC4), probe("tcp", PUBLIC4_OTHER),
                               probe("tcp", PUBLIC6))
-        assert [r.split()[0] == "open" for r in results] == [False, True, True], results
+        assert [is_open(r) for r in results] == [False, True, True], results
 
 
 def test_denials_are_logged_with_the_rule(world):
@@ -122,61 +105,38 @@ def test_denials_are_logged_with_the_rule(world):
         assert "default" in guest.await_event(f"deny udp {PUBLIC4}:7")
 
 
-def names(world, **records):
-    world.service.zone(DNS_GOOD, {name.replace("_", "."): records for name, records in records.items()})
-
-
-def client_hello(name):
-    """A TLS ClientHello with a server name, as little of it as there has to be."""
-    host = name.encode()
-    sni = (len(host) + 3).to_bytes(2, "big") + b"\0" + len(host).to_bytes(2, "big") + host
-    extensions = b"\0\0" + len(sni).to_bytes(2, "big") + sni if name else b""
-    body = (b"\3\3" + bytes(32) + b"\0" + b"\0\2\x13\x01" + b"\1\0" +
-            len(extensions).to_bytes(2, "big") + extensions)
-    handshake = b"\1" + len(body).to_bytes(3, "big") + body
-    return (b"\x16\3\1" + len(handshake).to_bytes(2, "big") + handshake).decode("latin-1")
-
-
-def http(host, path="/"):
-    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"
-
-
-def lookup(guest, name, **more):
-    return guest.probe({"kind": "dns", "server": guest.gateway4, "name": name, **more})[0]
-
-
 def test_domain_allowed(world):
-    names(world, good_test=[["A", PUBLIC4, 60], ["AAAA", PUBLIC6, 60]],
-          sub_good_test=[["A", networld.PUBLIC4_OTHER, 60]], other_test=[["A", networld.PUBLIC4_OTHER, 60]])
+    names(world, {"good.test": [["A", PUBLIC4, 60], ["AAAA", PUBLIC6, 60]],
+                  "sub.good.test": [["A", PUBLIC4_OTHER, 60]], "other.test": [["A", PUBLIC4_OTHER, 60]]})
     with world.guest("rule allow:egress@domain=good.test", preset="none") as guest:
         # Not before the name was asked for, and then only if it is what the guest talks about.
         assert guest.probe(probe("tcp", PUBLIC4, 443, send=client_hello("good.test")))[0] in DENIED["tcp"]
         assert lookup(guest, "GOOD.test.")["answers"][0][2] == PUBLIC4
-        assert lookup(guest, "other.test")["rcode"] == 3
-        assert lookup(guest, "sub.good.test")["rcode"] == 3
+        assert lookup(guest, "other.test")["rcode"] == NXDOMAIN
+        assert lookup(guest, "sub.good.test")["rcode"] == NXDOMAIN
         results = guest.probe(
             probe("tcp", PUBLIC4, 443, send=client_hello("good.test")),
             probe("tcp", PUBLIC4, 80, send=http("Good.Test")),
             probe("tcp", PUBLIC4, 443, send=client_hello("other.test")),
             probe("tcp", PUBLIC4, 80, send=http("other.test")),
-            probe("tcp", networld.PUBLIC4_OTHER, 443, send=client_hello("good.test")))
-        assert [r.split()[0] == "open" for r in results] == [True, True, False, False, False], results
+            probe("tcp", PUBLIC4_OTHER, 443, send=client_hello("good.test")))
+        assert [is_open(r) for r in results] == [True, True, False, False, False], results
 
 
 def test_domain_denied(world):
-    names(world, bad_test=[["A", PUBLIC4, 60]], sub_bad_test=[["A", PUBLIC4, 60]],
-          fine_test=[["A", networld.PUBLIC4_OTHER, 60]], alias_test=[["CNAME", "bad.test", 60],
-                                                                   ["A", PUBLIC4, 60]])
+    names(world, {"bad.test": [["A", PUBLIC4, 60]], "sub.bad.test": [["A", PUBLIC4, 60]],
+                  "fine.test": [["A", PUBLIC4_OTHER, 60]],
+                  "alias.test": [["CNAME", "bad.test", 60], ["A", PUBLIC4, 60]]})
     rules = ["rule deny:egress@suffix=bad.test", *networld.presets("public-only")]
     with world.guest(*rules, preset="none") as guest:
         for name in ("bad.test", "sub.bad.test", "BAD.TEST.", "alias.test"):
-            assert lookup(guest, name)["rcode"] == 3, name
+            assert lookup(guest, name)["rcode"] == NXDOMAIN, name
         assert lookup(guest, "fine.test")["rcode"] == 0
         results = guest.probe(
             probe("tcp", PUBLIC4, 443, send=client_hello("sub.bad.test")),
             probe("tcp", PUBLIC4, 80, send=http("BAD.test:80")),
             probe("tcp", PUBLIC4, 443, send=client_hello("fine.test")))
-        assert [r.split()[0] == "open" for r in results] == [False, False, True], results
+        assert [is_open(r) for r in results] == [False, False, True], results
         assert not [a for a in world.service.arrived() if a[0] == "tcp" and a[2] == 80]
 
 
