@@ -75,6 +75,22 @@ class Service:
         self.ask(op="zone", server=server, records=records)
 
 
+class LocalService(Service):
+    """Services beside whatever else is in the namespace."""
+
+    def __init__(self, namespace, *addresses):
+        super().__init__(namespace)
+        self.process = namespace.popen(PYTHON, os.path.join(HERE, "netservice.py"), *addresses,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline(), "the services did not start"
+        self.ask(op="start")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=LIMIT)
+        self.process.stdout.close()
+
+
 class World:
     def __init__(self, folder):
         self.folder = str(folder)
@@ -96,23 +112,15 @@ class World:
         with open(resolv, "w", encoding="ascii") as f:
             f.write(f"nameserver {DNS_GOOD}\n")
         self.host.run("mount", "--bind", resolv, os.path.realpath("/etc/resolv.conf"))
-        self.host_holder = subprocess.Popen(
-            self.host.command(PYTHON, os.path.join(HERE, "netservice.py"), HOST4, HOST6, "127.0.0.1",
-                              "::1", HOST_PUBLIC4),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.host_holder.stdout.readline()
-        self.host_service = Service(type("", (), {"holder": self.host_holder}))
         self.service.ask(op="start")
-        self.host_service.ask(op="start")
+        self.host_service = LocalService(self.host, HOST4, HOST6, "127.0.0.1", "::1", HOST_PUBLIC4)
 
     def guest(self, *spec, **options):
         self.count += 1
         return Guest(self, self.count, spec, **options)
 
     def close(self):
-        self.host_holder.stdin.close()
-        self.host_holder.wait(timeout=LIMIT)
-        self.host_holder.stdout.close()
+        self.host_service.close()
         self.host.close()
         self.world.close()
 
@@ -179,6 +187,10 @@ class Guest:
         r = self.namespace.run(PYTHON, os.path.join(HERE, "netprobe.py"),
                                input=json.dumps(list(probes)))
         return json.loads(r.stdout)
+
+    def services(self):
+        """Starts the services of the world in the guest, too."""
+        return LocalService(self.namespace, self.v4, self.v6)
 
     def run(self, *argv, **options):
         return self.namespace.run(*argv, **options)
