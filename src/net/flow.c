@@ -6,6 +6,7 @@
 #include "net/siphash.h"
 #include "net/stack_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

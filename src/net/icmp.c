@@ -40,7 +40,7 @@ void icmp_input(struct stack *s, const struct packet *p)
 }
 
 /* Completes a message whose checksum field is 0 and whose frame has been begun, and sends it. */
-static void send(struct stack *s, const struct addr *src, const struct addr *dst, uint8_t *l4, size_t len)
+static void finish(struct stack *s, const struct addr *src, const struct addr *dst, uint8_t *l4, size_t len)
 {
 	bool v6 = !addr_is_v4(dst);
 	uint32_t sum = v6 ? csum_pseudo(src, dst, IPPROTO_ICMPV6, len) : 0;
@@ -68,7 +68,7 @@ bool stack_send_echo_reply(struct stack *s, const struct flow_key *key, uint16_t
 	store16(l4 + 4, key->guest_port);
 	store16(l4 + 6, seq);
 	memcpy(l4 + ICMP_LEN, data, len);
-	send(s, &key->remote, &key->guest, l4, ICMP_LEN + len);
+	finish(s, &key->remote, &key->guest, l4, ICMP_LEN + len);
 	return true;
 }
 
@@ -124,7 +124,7 @@ static void send_error(struct stack *s, const struct addr *guest, enum unreachab
 	l4[0] = v6 ? ERROR6 : ERROR4;
 	l4[1] = error_code(v6, why);
 	memcpy(l4 + ICMP_LEN, quote, len);
-	send(s, gateway, guest, l4, ICMP_LEN + len);
+	finish(s, gateway, guest, l4, ICMP_LEN + len);
 }
 
 void icmp_unreachable(struct stack *s, const struct flow_key *key, enum policy_protocol protocol,

@@ -142,8 +142,9 @@ void tcp_take_syn(struct tcp_conn *c, const struct tcp_segment *g)
 	size_t headers = (addr_is_v4(&c->flow.key.guest) ? IP4_LEN : IP6_LEN) + TCP_LEN;
 
 	if (g->mss)
-		c->mss = MAX(g->mss, MSS_MIN);
-	c->mss = MIN(c->mss, (uint16_t)(c->stack->config.mtu - headers));
+		c->mss = g->mss < MSS_MIN ? MSS_MIN : g->mss;
+	if (c->mss > c->stack->config.mtu - headers)
+		c->mss = (uint16_t)(c->stack->config.mtu - headers);
 	c->scaling = g->scale >= 0;
 	if (c->scaling)
 		c->snd_scale = (uint8_t)MIN(g->scale, SCALE_MAX);

@@ -214,17 +214,10 @@ static void take_fin(struct tcp_conn *c)
 	if (seq_lt(c->rcv_adv, c->rcv_nxt))
 		c->rcv_adv = c->rcv_nxt;
 	c->fin_received = true;
-	switch (c->state) {
-	case TCP_ESTABLISHED:
+	if (c->state == TCP_ESTABLISHED)
 		c->state = TCP_CLOSE_WAIT;
-		break;
-	case TCP_FIN_WAIT_1:
-		c->state = TCP_CLOSING;
-		break;
-	default:
-		c->state = TCP_DONE;
-		break;
-	}
+	else
+		c->state = c->state == TCP_FIN_WAIT_1 ? TCP_CLOSING : TCP_DONE;
 	tcp_drain(c);
 }
 
