@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/frame_ring.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "net/dial.h"
 #include "net/net_log.h"
 #include "net/outside.h"
@@ -33,6 +34,7 @@
 #include "net/token_bucket.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -62,7 +64,6 @@ struct net {
 	uint64_t now; /* of the round */
 	bool input;   /* there may be frames of the guest */
 	bool full;    /* there was no room for a frame to it */
-	bool broken;
 	struct limit egress, ingress;
 	struct net_log *log;
 	struct host_addrs *host;
@@ -164,7 +165,7 @@ static void on_dropped(void *ctx, const struct packet *p, const char *why)
 	struct net *n = ctx;
 
 	endpoint_format(&p->dst, p->dport, to);
-	net_log_line(n->log, n->now, "deny %s %s: %s", protocols[p->kind], to, why);
+	net_log_line(n->log, clock_mono_ns(), "deny %s %s: %s", protocols[p->kind], to, why);
 }
 
 static const struct stack_ops stack_ops = {
@@ -190,7 +191,7 @@ static void on_denied(void *ctx, const char *proto, const char *what, const char
 {
 	struct net *n = ctx;
 
-	net_log_line(n->log, n->now, "deny %s %s: %s", proto, what, why);
+	net_log_line(n->log, clock_mono_ns(), "deny %s %s: %s", proto, what, why);
 }
 
 static void on_name_denied(void *ctx, const char *name, const char *why)
@@ -206,10 +207,11 @@ static void on_visitor(void *ctx, const char *proto, const struct addr *peer, ui
 
 	endpoint_format(peer, peer_port, from);
 	if (why)
-		net_log_line(n->log, n->now, "deny visit %s %s to port %u: %s", proto, from,
-			     guest_port, why);
+		net_log_line(n->log, clock_mono_ns(), "deny visit %s %s to port %u: %s", proto,
+			     from, guest_port, why);
 	else
-		net_log_line(n->log, n->now, "visit %s %s to port %u", proto, from, guest_port);
+		net_log_line(n->log, clock_mono_ns(), "visit %s %s to port %u", proto, from,
+			     guest_port);
 }
 
 static bool is_host(void *ctx, const struct addr *a)
@@ -239,41 +241,30 @@ static void on_timer(struct timer *t)
 {
 }
 
-/* The rings' other side broke the rules. */
-static void give_up(struct net *n)
-{
-	n->broken = true;
-	loop_stop(n->loop);
-}
-
-/* Gives frames of the guest to the stack. False: there are more, for the next round. */
+/* Gives frames of the guest to the stack. False: there may be more, for the next round. */
 static bool take_frames(struct net *n)
 {
 	const uint8_t *frame;
 
 	for (int i = 0; i < ROUND_FRAMES; i++) {
-		int len = 0;
+		int len = frame_ring_next(&n->rings.in, &frame);
 
-		if (limit_ready(&n->egress, n->now))
-			len = frame_ring_next(&n->rings.in, &frame);
-		if (len < 0)
-			give_up(n);
 		if (len <= 0)
 			return true;
 		limit_take(&n->egress, (size_t)len, n->now);
 		stack_input(n->stack, frame, (size_t)len, n->now);
 		frame_ring_done(&n->rings.in);
+		if (!limit_ready(&n->egress, n->now))
+			return false;
 	}
 	return false;
 }
 
 static void take_input(struct net *n)
 {
-	if (!n->input || n->broken || !take_frames(n))
+	if (!n->input || !limit_ready(&n->egress, n->now) || !take_frames(n))
 		return;
-	/* A guest that is held back by its rate need not wake us: the timer does. */
-	if (limit_ready(&n->egress, n->now))
-		n->input = frame_ring_await_frame(&n->rings.in);
+	n->input = frame_ring_await_frame(&n->rings.in);
 }
 
 /* Lets the stack go on with what had to wait for room. */
@@ -299,6 +290,10 @@ static void hand_over(struct net *n)
 		event_signal(n->call_fd);
 }
 
+/*
+ * When there is something to do without being woken. Comes after hand_over: room is asked for when
+ * msb-vmm can see all frames, else it could wait for them while we wait for room.
+ */
 static uint64_t next_deadline(struct net *n)
 {
 	uint64_t next = MIN(stack_next_deadline(n->stack), net_log_next_deadline(n->log));
@@ -307,6 +302,8 @@ static uint64_t next_deadline(struct net *n)
 		next = MIN(next, limit_when(&n->egress));
 	if (n->full && !limit_ready(&n->ingress, n->now))
 		next = MIN(next, limit_when(&n->ingress));
+	else if (n->full && frame_ring_await_room(&n->rings.out))
+		next = 0;
 	return next;
 }
 
@@ -333,6 +330,9 @@ static void on_round(void *arg)
 	hand_over(n);
 	net_log_tick(n->log, n->now);
 	set_timer(n);
+	/* Only msb-vmm can have done it, and it has no use for a network then. */
+	if (n->rings.in.broken || n->rings.out.broken)
+		loop_stop(n->loop);
 }
 
 /* --- Making it. */
@@ -509,6 +509,7 @@ struct net *net_free(struct net *n)
 int net_failure(const struct net *n, struct err *e)
 {
 	return err_set(e, ERR_CORRUPT, "%s",
-		       n->broken ? "the machine broke the rules of the frame rings"
-				 : "the network stopped");
+		       n->rings.in.broken || n->rings.out.broken
+			       ? "the machine broke the rules of the frame rings"
+			       : "the network stopped");
 }
