@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/dial.h"
 
+#include "base/clock.h"
 #include "base/util.h"
 #include "net/inspect_stream.h"
 #include "net/proxy_stream.h"

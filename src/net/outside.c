@@ -280,7 +280,7 @@ void outside_udp(struct outside *o, const struct flow_key *key, const uint8_t *d
 	}
 	dial_decide(o->dial, PROTO_UDP, key, CLAIM_NONE, NULL, clock_mono_ns(), &t);
 	if (t.route == DIAL_RESOLVER) {
-		resolver_ask(o->dial->resolver, data, len, key, sizeof(*key), on_answer, o);
+		resolver_ask(o->dial->resolver, data, len, false, key, sizeof(*key), on_answer, o);
 		return;
 	}
 	if (t.route != DIAL_ADDRESS) {
