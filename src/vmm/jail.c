@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the C library does on its own when a thread ends; see also base/confine.c.
+ * What the C library does on its own where there are several threads, and when one ends; see also
+ * base/confine.c.
  *
+ * #syscalls:libc futex
  * #syscalls:thread exit rt_sigprocmask madvise(MADV_DONTNEED)
  */
 #include "vmm/jail.h"

@@ -32,7 +32,6 @@ static const struct probe {
 	{"close", true, SYS_close, {-1}},
 	{"epoll_wait", true, SYS_epoll_wait, {-1}},
 	{"epoll_ctl", true, SYS_epoll_ctl, {-1}},
-	{"futex", true, SYS_futex, {0}},
 	{"brk", true, SYS_brk, {0}},
 	{"mmap", true, SYS_mmap, {0, 4096, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0}},
 	{"munmap", true, SYS_munmap, {0, 0}},
@@ -66,7 +65,8 @@ static const struct probe {
 	{"open_by_handle_at", false, SYS_open_by_handle_at, {-1}},
 	{"memfd_create", false, SYS_memfd_create, {0}},
 	{"ftruncate", false, SYS_ftruncate, {-1}},
-	/* Processes. */
+	/* Processes. There are no threads. */
+	{"futex", false, SYS_futex, {0}},
 	{"execve", false, SYS_execve, {0}},
 	{"execveat", false, SYS_execveat, {-1}},
 	{"clone", false, SYS_clone, {SIGCHLD}},
