@@ -2,7 +2,6 @@
 /*
  * What the C library does on its own, on any thread:
  *
- * #syscalls:libc futex
  * #syscalls?:libc brk munmap mremap mmap(!PROT_EXEC) -- memory of malloc
  * #syscalls?:libc clock_gettime -- hosts without a clock in the vDSO
  * #syscalls?:libc restart_syscall -- after SIGSTOP or a debugger

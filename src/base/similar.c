@@ -37,6 +37,9 @@ const char *similar_word(const char *list, const char *s, size_t *ret_len)
 	for (const char *w = list; *w; w += strspn(w, " ")) {
 		size_t n = strcspn(w, " "), d = edit_distance(w, n, s, len);
 
+		/* What was only not finished is nearest. */
+		if (len > 2 && n > len && strncmp(w, s, len) == 0)
+			d = 1;
 		/* One with no letter in common is no suggestion. */
 		if (d < nearest && d < MIN(n, len)) {
 			best = w;

@@ -10,7 +10,7 @@
  */
 size_t edit_distance(const char *a, size_t a_len, const char *b, size_t b_len);
 /*
- * The word of the list (words with spaces between) that `s` comes near to, by two letters at most:
- * its start, with *ret_len; NULL: none.
+ * The word of the list (words with spaces between) that `s` comes near to, by two letters at most
+ * or as its start: where it begins, with *ret_len; NULL: none.
  */
 const char *similar_word(const char *list, const char *s, size_t *ret_len);

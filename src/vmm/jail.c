@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the C library does on its own when a thread ends; see also base/confine.c.
+ * What the C library does on its own where there are several threads, and when one ends; see also
+ * base/confine.c.
  *
+ * #syscalls:libc futex
  * #syscalls:thread exit rt_sigprocmask madvise(MADV_DONTNEED)
  */
 #include "vmm/jail.h"
@@ -70,10 +72,12 @@ int jail_device(struct virtio_device *dev, enum jail_transport transport)
 		{VIRTIO_ID_BLOCK, JAIL_MMIO, JAIL_BLK_MMIO},
 		{VIRTIO_ID_VSOCK, JAIL_MMIO, JAIL_VSOCK_MMIO},
 		{VIRTIO_ID_RNG, JAIL_MMIO, JAIL_RNG_MMIO},
+		{VIRTIO_ID_NET, JAIL_MMIO, JAIL_NET_MMIO},
 		{VIRTIO_ID_BALLOON, JAIL_MMIO, JAIL_BALLOON_MMIO},
 		{VIRTIO_ID_BLOCK, JAIL_VHOST_USER, JAIL_BLK_VHOST_USER},
 		{VIRTIO_ID_VSOCK, JAIL_VHOST_USER, JAIL_VSOCK_VHOST_USER},
 		{VIRTIO_ID_RNG, JAIL_VHOST_USER, JAIL_RNG_VHOST_USER},
+		{VIRTIO_ID_NET, JAIL_VHOST_USER, JAIL_NET_VHOST_USER},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {

@@ -17,6 +17,7 @@
 #include "base/helper.h"
 #include "base/log.h"
 #include "virtio/blk.h"
+#include "virtio/net.h"
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
 #include "vmm/control.h"
@@ -26,6 +27,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -88,6 +90,26 @@ static int add_disk(struct machine_spec *spec, struct option_disk *d, struct err
 	return 0;
 }
 
+static int add_net(struct machine_spec *spec, struct options *o, struct err *e)
+{
+	struct net_device_config c = {
+		.mtu = (uint16_t)o->net_mtu,
+		.rings_fd = o->net_rings_fd,
+		.wake_fd = steal_fd(&o->net_wake_fd),
+		.call_fd = steal_fd(&o->net_call_fd),
+	};
+	struct virtio_device *dev;
+
+	memcpy(c.mac, o->net_mac, sizeof(c.mac));
+	dev = net_device_new(&c);
+	if (!dev)
+		return err_sys(e, errno, "cannot set up the network device");
+	close_fd(&o->net_rings_fd);
+	net_device_count(dev, &spec->stats->net);
+	spec->devices[spec->n_devices++] = dev;
+	return 0;
+}
+
 /* In the order in which the guest shall find them: disks first. */
 static int make_devices(struct machine_spec *spec, struct options *o, struct err *e)
 {
@@ -113,7 +135,7 @@ static int make_devices(struct machine_spec *spec, struct options *o, struct err
 			return err_sys(e, errno, "cannot set up the entropy device");
 		spec->devices[spec->n_devices++] = dev;
 	}
-	return 0;
+	return o->net ? add_net(spec, o, e) : 0;
 }
 
 static void on_end(struct machine *m, enum machine_end end, const char *text);

@@ -4,12 +4,16 @@
 #include "base/cleanup.h"
 #include "base/helper.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <string.h>
 
 #define MEMORY_MIN  32
 #define MEMORY_MAX  (1024 * 1024)
 #define CID_DEFAULT 3
+/* What IPv6 needs, and what the length field of a packet allows. */
+#define NET_MTU_MIN 1280
+#define NET_MTU_MAX 65535
 /* A bound for arguments, not for kernels: those are checked by the machine. */
 #define CMDLINE_MAX 2000
 
@@ -31,6 +35,9 @@ const char options_usage[] =
 	"  --vsock=LISTENFD,OFFERSFD[,cid=N]\n"
 	"                            sockets between host and guest; '-' for no descriptor\n"
 	"  --rng                     entropy for the guest\n"
+	"  --net=mac=XX:XX:XX:XX:XX:XX,mtu=N,rings=FD,wake=FD,call=FD\n"
+	"                            a network: file of frame rings, eventfds to wake its other\n"
+	"                            end and to be woken by it\n"
 	"  --pit                     kvm: an interval timer, for kernels other than ours\n"
 	"  --console=FD              gets the guest's serial output\n"
 	"  --events=FD               gets a line per event\n"
@@ -118,6 +125,64 @@ static int parse_vsock(struct options *o, const char *value, struct err *e)
 	return 0;
 }
 
+static const uint8_t no_mac[6];
+
+/* Six bytes in hexadecimal; not of a group, and not all zero. */
+static int parse_mac(struct options *o, const char *s, struct err *e)
+{
+	uint8_t mac[6];
+	bool ok = strlen(s) == 17;
+
+	for (int i = 0; ok && i < 6; i++) {
+		const char *part = s + (size_t)i * 3;
+
+		ok = isxdigit((unsigned char)part[0]) && isxdigit((unsigned char)part[1]) &&
+		     (part[2] == ':' || i == 5);
+		if (ok)
+			mac[i] = (uint8_t)strtoul(part, NULL, 16);
+	}
+	if (!ok || mac[0] & 1 || memcmp(mac, no_mac, sizeof(mac)) == 0)
+		return err_set(e, ERR_USAGE, "--net: '%s' is no address of a network card", s);
+	memcpy(o->net_mac, mac, sizeof(mac));
+	return 0;
+}
+
+static int parse_net_field(struct options *o, const char *s, struct err *e)
+{
+	const char *value = strchr(s, '=');
+
+	value = value ? value + 1 : "";
+	if (str_starts_with(s, "mac="))
+		return parse_mac(o, value, e);
+	if (str_starts_with(s, "mtu="))
+		return helper_count("--net", value, NET_MTU_MIN, NET_MTU_MAX, &o->net_mtu, e);
+	if (str_starts_with(s, "rings="))
+		return helper_fd("--net", value, &o->net_rings_fd, e);
+	if (str_starts_with(s, "wake="))
+		return helper_fd("--net", value, &o->net_wake_fd, e);
+	if (str_starts_with(s, "call="))
+		return helper_fd("--net", value, &o->net_call_fd, e);
+	return err_set(e, ERR_USAGE, "--net: unknown field '%s'", s);
+}
+
+static int parse_net(struct options *o, const char *value, struct err *e)
+{
+	_cleanup_free_ char *copy = xstrdup(value);
+	char *rest = copy;
+	const char *field;
+
+	if (o->net)
+		return err_set(e, ERR_USAGE, "--net is given twice");
+	o->net = true;
+	while ((field = strsep(&rest, ",")))
+		if (parse_net_field(o, field, e) < 0)
+			return -1;
+	if (memcmp(o->net_mac, no_mac, sizeof(no_mac)) == 0 || !o->net_mtu || o->net_rings_fd < 0 ||
+	    o->net_wake_fd < 0 || o->net_call_fd < 0)
+		return err_set(e, ERR_USAGE, "--net: needs mac=, mtu=, rings=, wake= and call=");
+	return 0;
+}
+
 static int parse_cmdline(struct options *o, const char *s, struct err *e)
 {
 	if (strlen(s) > CMDLINE_MAX)
@@ -166,6 +231,8 @@ static int parse_value(struct options *o, const char *name, const char *v, struc
 		return parse_disk(o, v, e);
 	if (str_eq(name, "--vsock"))
 		return parse_vsock(o, v, e);
+	if (str_eq(name, "--net"))
+		return parse_net(o, v, e);
 	if (str_eq(name, "--log-level"))
 		return helper_log_level(name, v, &o->log_level, e);
 	return err_set(e, ERR_USAGE, "unknown option '%s'", name);
@@ -208,6 +275,9 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 		.stats_fd = -1,
 		.vsock_listen_fd = -1,
 		.vsock_offers_fd = -1,
+		.net_rings_fd = -1,
+		.net_wake_fd = -1,
+		.net_call_fd = -1,
 		.vsock_cid = CID_DEFAULT,
 		.log_level = LOG_WARN,
 	};
@@ -222,7 +292,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 		return err_set(e, ERR_USAGE, "a saved machine has its kernel already");
 	if (o->events_fd < 0)
 		return err_set(e, ERR_USAGE, "--events is missing");
-	if (o->n_disks + o->vsock + o->rng > MACHINE_DEVICES_MAX)
+	if (o->n_disks + o->vsock + o->rng + o->net > MACHINE_DEVICES_MAX)
 		return err_set(e, ERR_USAGE, "at most %d devices", MACHINE_DEVICES_MAX);
 	return 0;
 }
@@ -238,6 +308,9 @@ void options_release(struct options *o)
 	close_fd(&o->stats_fd);
 	close_fd(&o->vsock_listen_fd);
 	close_fd(&o->vsock_offers_fd);
+	close_fd(&o->net_rings_fd);
+	close_fd(&o->net_wake_fd);
+	close_fd(&o->net_call_fd);
 	for (unsigned int i = 0; i < o->n_disks; i++) {
 		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
 			close_fd(&o->disks[i].fds[k]);
