@@ -30,7 +30,7 @@ struct frame_ring {
 	uint32_t mine;      /* own position: of the producer the head, of the consumer the tail */
 	uint32_t published; /* what the other side knows of it */
 	uint32_t theirs;    /* the other's, when last read */
-	uint32_t entry;     /* bytes of the frame that frame_ring_next gave */
+	uint32_t entry;     /* bytes of the record that frame_ring_next gave */
 	bool broken;        /* the other side broke the rules */
 };
 
@@ -56,8 +56,13 @@ uint8_t *frame_ring_reserve(struct frame_ring *r, size_t len);
 void frame_ring_commit(struct frame_ring *r, size_t len);
 /* Shows what was committed to the consumer; true when it wants to be woken. */
 bool frame_ring_publish(struct frame_ring *r);
-/* Asks to be woken when there is room for FRAME_MAX again; true when there is by now. */
+/*
+ * Asks to be woken when there is room for several frames of FRAME_MAX again; true when there is by
+ * now.
+ */
 bool frame_ring_await_room(struct frame_ring *r);
+/* Whether the consumer has given back all that was committed. */
+bool frame_ring_drained(const struct frame_ring *r);
 
 /* --- Consumer. */
 
