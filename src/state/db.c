@@ -82,6 +82,12 @@ static const char *const migrations[] = {
 	"CREATE INDEX sandboxes_by_status ON sandboxes (status);" /* of many, few run */
 	"CREATE TRIGGER sandbox_labels_go AFTER DELETE ON sandboxes BEGIN"
 	"  DELETE FROM sandbox_labels WHERE sandbox = old.id; END;",
+	/* The place in the address plan of networks; those that are too many have none. */
+	"ALTER TABLE sandboxes ADD COLUMN net_slot INTEGER CHECK (net_slot BETWEEN 1 AND 65535);"
+	"UPDATE sandboxes SET net_slot = numbered.slot FROM"
+	"  (SELECT id, row_number() OVER (ORDER BY id) AS slot FROM sandboxes) AS numbered"
+	"  WHERE numbered.id = sandboxes.id AND numbered.slot <= 65535;"
+	"CREATE UNIQUE INDEX sandboxes_by_net_slot ON sandboxes (net_slot);",
 };
 
 /*

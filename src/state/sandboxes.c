@@ -179,7 +179,7 @@ static sqlite3_stmt *prepare_query(struct db *db, const struct sandbox_query *q,
 	_cleanup_free_ char *condition = labels_condition(q->labels);
 	_cleanup_free_ char *sql = xasprintf(
 		"SELECT id, name, image, ephemeral, status, reason, created_at, updated_at, "
-		"%s, %s FROM sandboxes WHERE 1%s%s%s ORDER BY %s",
+		"%s, %s, net_slot FROM sandboxes WHERE 1%s%s%s ORDER BY %s",
 		configs[q->config], q->with_labels ? labels : "NULL",
 		q->name ? " AND name = ?" : "", condition,
 		q->running ? " AND status = 'Running'" : "", q->by_name ? "name" : "id");
@@ -211,6 +211,7 @@ static int read_row(sqlite3_stmt *st, struct sandbox_row *ret, struct err *e)
 		.status = status_from_name((const char *)sqlite3_column_text(st, 4)),
 		.created_at = (uint64_t)sqlite3_column_int64(st, 6),
 		.updated_at = (uint64_t)sqlite3_column_int64(st, 7),
+		.net_slot = (unsigned)sqlite3_column_int(st, 10),
 	};
 	if (read_json(st, 8, &ret->config, e) < 0 || read_json(st, 9, &ret->labels, e) < 0) {
 		sandbox_row_release(ret);
@@ -222,8 +223,27 @@ static int read_row(sqlite3_stmt *st, struct sandbox_row *ret, struct err *e)
 	return 0;
 }
 
+/* The lowest slot that is free, to be taken in the same transaction; 0 when there is none. */
+static int find_slot(struct db *db, int64_t *ret, struct err *e)
+{
+	static const char sql[] =
+		"SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM sandboxes WHERE net_slot = 1) THEN 1 "
+		"ELSE (SELECT net_slot + 1 FROM sandboxes AS a WHERE net_slot IS NOT NULL AND "
+		"NOT EXISTS (SELECT 1 FROM sandboxes AS b WHERE b.net_slot = a.net_slot + 1) "
+		"ORDER BY net_slot LIMIT 1) END";
+	_cleanup_stmt_ sqlite3_stmt *st = db_prepare(db, e, sql, "");
+
+	if (!st || db_step(db, st, e) < 0)
+		return -1;
+	*ret = sqlite3_column_int64(st, 0);
+	if (*ret > SANDBOX_SLOT_MAX)
+		*ret = 0;
+	return 0;
+}
+
 static int insert_row(struct db *db, const char *name, const char *image, bool ephemeral,
-		      json_t *config, const struct strv *labels, int64_t *ret_id, struct err *e)
+		      json_t *config, const struct strv *labels, int64_t slot, int64_t *ret_id,
+		      struct err *e)
 {
 	_cleanup_free_ char *text = json_dumps(config, JSON_COMPACT);
 	int64_t now = (int64_t)clock_real_ns();
@@ -232,10 +252,10 @@ static int insert_row(struct db *db, const char *name, const char *image, bool e
 		return err_set(e, ERR_INVALID, "the configuration is not valid UTF-8");
 	if (db_run(db, e,
 		   "INSERT INTO sandboxes (name, image, ephemeral, config, status, created_at, "
-		   "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		   "ssissii", name, image, (int64_t)ephemeral, text,
-		   sandbox_status_name(ephemeral ? SANDBOX_RUNNING : SANDBOX_CREATED), now,
-		   now) < 0) {
+		   "updated_at, net_slot) VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0))",
+		   "ssissiii", name, image, (int64_t)ephemeral, text,
+		   sandbox_status_name(ephemeral ? SANDBOX_RUNNING : SANDBOX_CREATED), now, now,
+		   slot) < 0) {
 		if (sqlite3_extended_errcode(db->conn) == SQLITE_CONSTRAINT_UNIQUE ||
 		    sqlite3_errcode(db->conn) == SQLITE_CONSTRAINT)
 			err_set(e, ERR_EXISTS, "sandbox already exists: %s", name);
@@ -260,15 +280,17 @@ int sandboxes_create(struct db *db, const struct home *h, const char *name, cons
 {
 	_cleanup_free_ char *own_name = NULL, *dir = NULL, *logs = NULL;
 	_cleanup_close_ int lock = -1;
-	int64_t id = 0;
+	int64_t id = 0, slot;
 	int r;
 
 	if (db_begin(db, e) < 0)
 		return -1;
+	if (find_slot(db, &slot, e) < 0)
+		goto fail;
 	do {
 		free(own_name);
 		own_name = name ? xstrdup(name) : random_name();
-		r = insert_row(db, own_name, image, ephemeral, config, labels, &id, e);
+		r = insert_row(db, own_name, image, ephemeral, config, labels, slot, &id, e);
 	} while (r < 0 && e->code == ERR_EXISTS && !name);
 	if (r < 0)
 		goto fail;
@@ -294,6 +316,7 @@ int sandboxes_create(struct db *db, const struct home *h, const char *name, cons
 		.name = steal_ptr(&own_name),
 		.image = xstrdup(image),
 		.ephemeral = ephemeral,
+		.net_slot = (unsigned)slot,
 		.config = json_incref(config),
 		.status = ephemeral ? SANDBOX_RUNNING : SANDBOX_CREATED,
 		.created_at = clock_real_ns(),

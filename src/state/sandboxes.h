@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #define SANDBOX_NAME_MAX 128
+#define SANDBOX_SLOT_MAX 65535
 
 enum sandbox_status {
 	SANDBOX_CREATED, /* never started */
@@ -28,6 +29,11 @@ struct sandbox_row {
 	char *name;
 	char *image; /* as the user typed it */
 	bool ephemeral;
+	/*
+	 * Its place in the address plan of networks, which no other sandbox has as long as it
+	 * exists; 0: there was none left.
+	 */
+	unsigned net_slot;
 	json_t *config; /* see cli/start.h; NULL when it was not asked for */
 	json_t *labels; /* an object of strings, by key; NULL when it was not asked for */
 	enum sandbox_status status;

@@ -53,6 +53,7 @@ static const char version_1[] =
 	"INSERT INTO images VALUES ('damaged', 'c', 'sha256:2', '{', 3);"
 	"INSERT INTO sandboxes VALUES (1, 'box', 'a', 0, "
 	"  '{\"image\":{\"manifest_digest\":\"sha256:0\"}}', 'stopped', NULL, 1, 1);"
+	"INSERT INTO sandboxes VALUES (7, 'cup', 'b', 0, '{}', 'stopped', NULL, 1, 1);"
 	"PRAGMA user_version = 1;";
 
 static void test_migration(void **state)
@@ -79,6 +80,12 @@ static void test_migration(void **state)
 					    "'sandbox' AND name = 'box' AND reference = 'a' AND "
 					    "manifest_digest = 'sha256:0'"),
 			 1);
+	/* Sandboxes from before there was a network have a place in it as well. */
+	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM sandboxes"), 2);
+	assert_int_equal(one_number(&f->db, "SELECT net_slot FROM sandboxes WHERE name = 'box'"),
+			 1);
+	assert_int_equal(one_number(&f->db, "SELECT net_slot FROM sandboxes WHERE name = 'cup'"),
+			 2);
 }
 
 static void test_newer_version_is_refused(void **state)

@@ -134,6 +134,64 @@ static void test_automatic_names(void **state)
 	assert_int_equal(count(f), 20);
 }
 
+static unsigned make_slot(struct fixture *f, const char *name)
+{
+	struct sandbox_row row = create(f, name, false, NULL), read;
+	unsigned slot = row.net_slot;
+
+	assert_ok(get(f, name, &read), &f->e);
+	assert_int_equal(read.net_slot, slot);
+	sandbox_row_release(&read);
+	sandbox_row_release(&row);
+	return slot;
+}
+
+/* The lowest free one, held as long as the sandbox exists. */
+static void test_network_slots(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox_row row;
+	int lock;
+
+	assert_int_equal(make_slot(f, "a"), 1);
+	assert_int_equal(make_slot(f, "b"), 2);
+	assert_int_equal(make_slot(f, "c"), 3);
+	for (unsigned slot = 1; slot <= 2; slot++) {
+		assert_ok(get(f, slot == 1 ? "a" : "b", &row), &f->e);
+		lock = sandboxes_lock(&f->home, &row, &f->e);
+		assert_ok(sandboxes_delete(&f->db, &f->home, &row, &f->e), &f->e);
+		close(lock);
+		sandbox_row_release(&row);
+	}
+	assert_int_equal(make_slot(f, "d"), 1);
+	assert_int_equal(make_slot(f, "e"), 2);
+	assert_int_equal(make_slot(f, "f"), 4);
+}
+
+/* Sandboxes can still be made when no slot is left; no two ever have the same. */
+static void test_network_slots_run_out(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(make_slot(f, "a"), 1);
+	assert_ok(db_run(&f->db, &f->e,
+			 "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE "
+			 "i < 65534) INSERT INTO sandboxes (name, image, ephemeral, config, "
+			 "status, created_at, updated_at, net_slot) SELECT 'n' || i, '', 0, '{}', "
+			 "'Created', 0, 0, i FROM n",
+			 ""),
+		  &f->e);
+	assert_int_equal(make_slot(f, "last"), SANDBOX_SLOT_MAX);
+	assert_int_equal(make_slot(f, "none"), 0);
+	assert_int_equal(make_slot(f, "none2"), 0);
+	assert_int_equal(
+		db_run(&f->db, &f->e, "UPDATE sandboxes SET net_slot = 1 WHERE name = 'none'", ""),
+		-1);
+	assert_int_equal(db_run(&f->db, &f->e,
+				"UPDATE sandboxes SET net_slot = 65536 WHERE name = 'none'", ""),
+			 -1);
+}
+
 static void test_duplicate(void **state)
 {
 	struct fixture *f = *state;
@@ -659,6 +717,8 @@ int main(void)
 		cmocka_unit_test(test_names),
 		home_test(test_create_and_get),
 		home_test(test_automatic_names),
+		home_test(test_network_slots),
+		home_test(test_network_slots_run_out),
 		home_test(test_duplicate),
 		home_test(test_create_fails_clean),
 		home_test(test_leftovers_are_replaced),
