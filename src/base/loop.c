@@ -16,6 +16,8 @@ struct loop {
 	/* The round being delivered, so that removal can take events back. */
 	struct epoll_event round[ROUND_EVENTS];
 	int round_n;
+	loop_round_fn *on_round;
+	void *on_round_arg;
 };
 
 struct loop *loop_new(void)
@@ -126,6 +128,12 @@ static void run_timers(struct loop *l)
 	}
 }
 
+void loop_on_round(struct loop *l, loop_round_fn *fn, void *arg)
+{
+	l->on_round = fn;
+	l->on_round_arg = arg;
+}
+
 int loop_run(struct loop *l)
 {
 	while (!l->stop) {
@@ -145,6 +153,8 @@ int loop_run(struct loop *l)
 		l->round_n = 0;
 		if (!l->stop)
 			run_timers(l);
+		if (!l->stop && l->on_round)
+			l->on_round(l->on_round_arg);
 	}
 	l->stop = false;
 	return 0;

@@ -44,6 +44,13 @@ void timer_set(struct loop *l, struct timer *t, uint64_t deadline);
 void timer_cancel(struct loop *l, struct timer *t);
 
 /*
+ * Has `fn` called with `arg` after each round of events and due timers, before the loop sleeps: for
+ * what is better done once for all of them. There is one such function; NULL for none.
+ */
+typedef void loop_round_fn(void *arg);
+void loop_on_round(struct loop *l, loop_round_fn *fn, void *arg);
+
+/*
  * Handles events until loop_stop, and can be called again then. Returns 0, or -errno when waiting
  * fails.
  */

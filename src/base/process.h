@@ -28,6 +28,14 @@ pid_t spawn_run(const struct spawn *s);
 /* Waits for a child. Returns its exit status, or 128 + signal, or -errno. */
 int spawn_wait(pid_t pid);
 
+/*
+ * Has the calling thread run as one that works in bulk: waking it up does not cut short the time
+ * slice of what runs there. A thread that is woken for each packet by a busy one on the same core
+ * (the emulator) otherwise takes the core away each time, and finds a single packet to work on. A
+ * kernel that refuses only makes it slower.
+ */
+void process_batch(void);
+
 /* The path of a program in PATH, owned; NULL when there is none. */
 char *program_find(const char *name);
 

@@ -1,31 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/suggest.h"
 
+#include "base/similar.h"
+
 #include <string.h>
-
-#define WORD_MAX 32 /* nothing longer is compared; no name is that long */
-
-/* How many letters have to be changed, added, dropped or swapped with their neighbour. */
-static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-	size_t d[WORD_MAX + 1][WORD_MAX + 1];
-
-	if (a_len > WORD_MAX || b_len > WORD_MAX)
-		return SIZE_MAX;
-	for (size_t i = 0; i <= a_len; i++) {
-		for (size_t j = 0; j <= b_len; j++) {
-			if (i == 0 || j == 0) {
-				d[i][j] = i + j;
-				continue;
-			}
-			d[i][j] = MIN(MIN(d[i - 1][j], d[i][j - 1]) + 1,
-				      d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				d[i][j] = MIN(d[i][j], d[i - 2][j - 2] + 1);
-		}
-	}
-	return d[a_len][b_len];
-}
 
 /* The best so far. A third of the letters may be wrong: one of `ls` or `stop`, two of `create`. */
 struct nearest {
@@ -38,7 +16,7 @@ struct nearest {
 
 static bool take_nearer(struct nearest *n, const char *name, size_t len)
 {
-	size_t d = distance(n->word, n->word_len, name, len);
+	size_t d = edit_distance(n->word, n->word_len, name, len);
 
 	/* One with no letter in common is no suggestion. */
 	if (d > MAX(len / 3, (size_t)1) || d >= MIN(len, n->word_len))

@@ -16,7 +16,10 @@ struct net_fds {
 	int call_fd;  /* eventfd: we wake msb-vmm; not owned */
 };
 
-/* Called with one line of text, without a line end, for the owner of this process. */
+/*
+ * Called with one line of text, without a line end, for the owner of this process: `port ...` while
+ * it is made, then `deny ...` and `visit ...`, both limited in rate.
+ */
 typedef void net_event_fn(void *ctx, const char *line);
 
 /*
@@ -27,3 +30,5 @@ typedef void net_event_fn(void *ctx, const char *line);
 struct net *net_new(struct loop *loop, const struct net_spec *spec, const struct net_fds *fds,
 		    net_event_fn *event, void *ctx, struct err *e);
 struct net *net_free(struct net *n);
+/* When the network cannot go on it stops the loop; this says why. Returns -1. */
+int net_failure(const struct net *n, struct err *e);

@@ -67,6 +67,14 @@ int policy_add(struct policy *p, struct policy_rule *r, struct err *e);
 /* Sets defaults and rules of a preset. 0, or -1 for an unknown word, which names the four. */
 int policy_preset(struct policy *p, const char *name, struct err *e);
 
+/* What is known about the name that the guest itself says, in TLS or HTTP. */
+enum policy_claim {
+	CLAIM_UNKNOWN, /* no bytes have been looked at; of UDP and ICMP none ever will be */
+	CLAIM_NONE,    /* neither TLS nor HTTP: the address is all there is to go by */
+	CLAIM_HIDDEN,  /* TLS or HTTP that hides it or is ambiguous; agrees with nothing */
+	CLAIM_NAME,    /* `claimed` */
+};
+
 /* What is asked: one flow, before any socket exists for it. */
 struct policy_query {
 	enum policy_direction direction; /* egress or ingress */
@@ -77,11 +85,8 @@ struct policy_query {
 	/* Names our resolver gave this address for; normalized. */
 	const char *const *pinned;
 	size_t n_pinned;
-	/*
-	 * What the guest says it talks to: normalized; NULL: it has said nothing (yet); "": it said
-	 * something that hides it.
-	 */
-	const char *claimed;
+	enum policy_claim claim;
+	const char *claimed; /* normalized; only with CLAIM_NAME */
 };
 
 enum policy_answer {
@@ -89,7 +94,7 @@ enum policy_answer {
 	POLICY_SAYS_ALLOW,
 	/*
 	 * Depends on what the guest claims in its first bytes: a domain rule could still match.
-	 * Only for TCP with `claimed` NULL.
+	 * Only for egress by TCP with CLAIM_UNKNOWN.
 	 */
 	POLICY_SAYS_WAIT,
 };

@@ -24,7 +24,7 @@
 
 #include "net/policy.h"
 
-#define NET_SPEC_MAX            ((size_t)256 << 10)
+#define NET_SPEC_MAX            ((size_t)512 << 10)
 #define NET_NAMESERVERS_MAX     8
 #define NET_PUBLISH_MAX         128
 #define NET_CONNECTIONS_DEFAULT 256
@@ -64,6 +64,9 @@ struct net_proxy {
 /* KIND://[USER[:PASSWORD]@]HOST[:PORT] with an address as the host. 0, or -1 with an error. */
 int net_proxy_parse(const char *url, struct net_proxy *ret, struct err *e);
 void net_proxy_release(struct net_proxy *p);
+const char *net_proxy_kind_name(enum proxy_kind kind);
+/* The URL, owned, a secret if it is with the password; else "***" stands for that. */
+char *net_proxy_format(const struct net_proxy *p, bool with_password);
 
 struct net_rate {
 	uint64_t bytes; /* per second; 0: no limit */
@@ -87,7 +90,8 @@ struct net_spec {
 
 void net_spec_init(struct net_spec *s);
 void net_spec_release(struct net_spec *s);
-/* Reads the text. 0, or -1 with the line that is wrong; release it in both cases. */
+/* Reads the text over a spec that net_spec_init made. 0, or -1 with the line that is wrong; release
+ * it in both cases. */
 int net_spec_parse(struct net_spec *s, const char *text, struct err *e);
 /* Writes it; owned. What is parsed from it is the same spec. */
 char *net_spec_format(const struct net_spec *s);

@@ -163,8 +163,11 @@ static uint64_t protocol_features(const struct vhost_user *vu)
 		     VIRTIO_BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |
 		     VIRTIO_BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE);
 
-	/* QEMU warns about a configuration space of devices that it knows to have none. */
-	if (vu->dev->config_size)
+	/*
+	 * QEMU warns about a configuration space of devices that it knows to have none, or makes
+	 * itself from its arguments.
+	 */
+	if (vu->dev->config_size && vu->dev->id != VIRTIO_ID_NET)
 		f |= VIRTIO_BIT(VHOST_USER_PROTOCOL_F_CONFIG);
 	return f;
 }

@@ -2,6 +2,7 @@
 #include "virtio/worker.h"
 
 #include "base/io.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@ struct worker {
 	struct ev wake_ev; /* an eventfd: something is in `call`, or stop */
 	pthread_t thread;
 	bool running;
+	bool batch;
 	void (*start_fn)(void *arg); /* NULL: nothing to do first */
 	void *start_arg;
 	pthread_mutex_t call_lock; /* one caller at a time */
@@ -121,6 +123,8 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 
 	pthread_setname_np(pthread_self(), w->name);
+	if (w->batch)
+		process_batch();
 	if (w->start_fn)
 		w->start_fn(w->start_arg);
 	loop_run(w->loop);
@@ -131,6 +135,11 @@ void worker_on_start(struct worker *w, void (*fn)(void *arg), void *arg)
 {
 	w->start_fn = fn;
 	w->start_arg = arg;
+}
+
+void worker_batch(struct worker *w)
+{
+	w->batch = true;
 }
 
 int worker_start(struct worker *w)

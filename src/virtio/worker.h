@@ -20,6 +20,11 @@ struct loop *worker_loop(struct worker *w);
 
 /* Has the thread run fn(arg) before anything else, whenever it is started. */
 void worker_on_start(struct worker *w, void (*fn)(void *arg), void *arg);
+/*
+ * Has the thread run as one that works in bulk (process_batch), from its start on. For a device
+ * that is woken more often than it is waited for.
+ */
+void worker_batch(struct worker *w);
 /* Starts the thread, with all signals blocked. 0 or -errno. */
 int worker_start(struct worker *w);
 /*

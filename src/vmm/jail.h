@@ -30,10 +30,12 @@ enum jail_kind {
 	JAIL_BLK_MMIO,         /* #union: blk loop worker mmio thread libc */
 	JAIL_VSOCK_MMIO,       /* #union: vsock loop worker mmio thread libc */
 	JAIL_RNG_MMIO,         /* #union: rng loop worker mmio thread libc */
+	JAIL_NET_MMIO,         /* #union: net loop worker mmio thread libc */
 	JAIL_BALLOON_MMIO,     /* #union: balloon loop worker mmio thread libc */
 	JAIL_BLK_VHOST_USER,   /* #union: blk loop worker vhost-user thread libc */
 	JAIL_VSOCK_VHOST_USER, /* #union: vsock loop worker vhost-user thread libc */
 	JAIL_RNG_VHOST_USER,   /* #union: rng loop worker vhost-user thread libc */
+	JAIL_NET_VHOST_USER,   /* #union: net loop worker vhost-user thread libc */
 	JAIL_KIND_COUNT
 };
 

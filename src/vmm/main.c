@@ -14,9 +14,10 @@
  * MSB_DEBUG in the environment lets a debugger attach.
  */
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/helper.h"
 #include "base/log.h"
 #include "virtio/blk.h"
+#include "virtio/net.h"
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
 #include "vmm/control.h"
@@ -25,13 +26,9 @@
 #include "vmm/options.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 
 struct vmm {
@@ -45,68 +42,12 @@ struct vmm {
 	enum machine_end end;
 };
 
-/* #syscalls:main write */
-__attribute__((format(printf, 2, 3))) static void event(struct vmm *v, const char *fmt, ...)
-{
-	char line[512];
-	va_list ap;
-	size_t n;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line) - 1, fmt, ap);
-	va_end(ap);
-	/* One line is one event, whatever the text contains. */
-	for (char *p = line; *p; p++)
-		if ((unsigned char)*p < ' ')
-			*p = ' ';
-	n = strlen(line);
-	line[n++] = '\n';
-	/* Without a reader there is no owner any more; its death ends us anyhow. */
-	if (write_full(v->options.events_fd, line, n) < 0)
-		log_debug("nobody reads the events");
-}
-
-static int prepare_process(pid_t parent, struct err *e)
-{
-	struct rlimit files;
-
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return err_sys(e, errno, "cannot bind to the parent process");
-	if (getppid() != parent)
-		return err_set(e, ERR_CANCELLED, "the parent process is gone");
-	/* Every connection of the guest is a descriptor. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	return jail_family(e);
-}
-
-/* #syscalls:main read */
 static void on_signal(struct ev *ev, uint32_t events)
 {
 	struct vmm *v = container_of(ev, struct vmm, signal_ev);
-	struct signalfd_siginfo si;
 
-	if (read(ev->fd, &si, sizeof(si)) == sizeof(si) && v->machine)
+	if (helper_take_signal(ev) && v->machine)
 		machine_stop(v->machine);
-}
-
-static int watch_signals(struct vmm *v, struct err *e)
-{
-	sigset_t set;
-
-	sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	v->signal_ev.fn = on_signal;
-	v->signal_ev.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (v->signal_ev.fd < 0 || loop_add(v->loop, &v->signal_ev, EPOLLIN) < 0)
-		return err_sys(e, errno, "cannot watch signals");
-	return 0;
 }
 
 /* Maps the page to count in. What it is a file of is the monitor's business, but it must be there.
@@ -149,6 +90,26 @@ static int add_disk(struct machine_spec *spec, struct option_disk *d, struct err
 	return 0;
 }
 
+static int add_net(struct machine_spec *spec, struct options *o, struct err *e)
+{
+	struct net_device_config c = {
+		.mtu = (uint16_t)o->net_mtu,
+		.rings_fd = o->net_rings_fd,
+		.wake_fd = steal_fd(&o->net_wake_fd),
+		.call_fd = steal_fd(&o->net_call_fd),
+	};
+	struct virtio_device *dev;
+
+	memcpy(c.mac, o->net_mac, sizeof(c.mac));
+	dev = net_device_new(&c);
+	if (!dev)
+		return err_sys(e, errno, "cannot set up the network device");
+	close_fd(&o->net_rings_fd);
+	net_device_count(dev, &spec->stats->net);
+	spec->devices[spec->n_devices++] = dev;
+	return 0;
+}
+
 /* In the order in which the guest shall find them: disks first. */
 static int make_devices(struct machine_spec *spec, struct options *o, struct err *e)
 {
@@ -174,7 +135,7 @@ static int make_devices(struct machine_spec *spec, struct options *o, struct err
 			return err_sys(e, errno, "cannot set up the entropy device");
 		spec->devices[spec->n_devices++] = dev;
 	}
-	return 0;
+	return o->net ? add_net(spec, o, e) : 0;
 }
 
 static void on_end(struct machine *m, enum machine_end end, const char *text);
@@ -220,9 +181,9 @@ static int start(struct vmm *v, const struct tsc_sample *tsc, struct err *e)
 	close_fd(&o->initrd_fd);
 	close_fd(&o->load_fd);
 	v->control.machine = v->machine;
-	event(v, "start %s", ops->name);
+	helper_event(v->options.events_fd, "start %s", ops->name);
 	if (v->machine->emulator && v->stats != &v->unshared)
-		event(v, "emulator %d", v->machine->emulator);
+		helper_event(v->options.events_fd, "emulator %d", v->machine->emulator);
 	return 0;
 }
 
@@ -233,7 +194,8 @@ static void on_end(struct machine *m, enum machine_end end, const char *text)
 	v->end = end;
 	if (end == MACHINE_END_ERROR)
 		log_error("%s", text);
-	event(v, "end %s%s%s", machine_end_name(end), *text ? " " : "", text);
+	helper_event(v->options.events_fd, "end %s%s%s", machine_end_name(end), *text ? " " : "",
+		     text);
 	loop_stop(v->loop);
 }
 
@@ -241,13 +203,14 @@ static int run(struct vmm *v, const struct tsc_sample *tsc, pid_t parent, struct
 {
 	int r;
 
-	if (prepare_process(parent, e) < 0)
+	if (helper_bind(parent, e) < 0 || jail_family(e) < 0)
 		return -1;
 	v->loop = loop_new();
 	if (!v->loop)
 		return err_sys(e, errno, "cannot make the event loop");
-	if (watch_signals(v, e) < 0 || start(v, tsc, e) < 0) {
-		event(v, "end error %s", e->msg);
+	v->signal_ev.fn = on_signal;
+	if (helper_watch_signals(v->loop, &v->signal_ev, e) < 0 || start(v, tsc, e) < 0) {
+		helper_event(v->options.events_fd, "end error %s", e->msg);
 		return -1;
 	}
 	r = loop_run(v->loop);

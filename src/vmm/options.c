@@ -2,16 +2,18 @@
 #include "vmm/options.h"
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/helper.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <ctype.h>
 #include <limits.h>
 #include <string.h>
 
 #define MEMORY_MIN  32
 #define MEMORY_MAX  (1024 * 1024)
 #define CID_DEFAULT 3
+/* What IPv6 needs, and what the length field of a packet allows. */
+#define NET_MTU_MIN 1280
+#define NET_MTU_MAX 65535
 /* A bound for arguments, not for kernels: those are checked by the machine. */
 #define CMDLINE_MAX 2000
 
@@ -33,6 +35,9 @@ const char options_usage[] =
 	"  --vsock=LISTENFD,OFFERSFD[,cid=N]\n"
 	"                            sockets between host and guest; '-' for no descriptor\n"
 	"  --rng                     entropy for the guest\n"
+	"  --net=mac=XX:XX:XX:XX:XX:XX,mtu=N,rings=FD,wake=FD,call=FD\n"
+	"                            a network: file of frame rings, eventfds to wake its other\n"
+	"                            end and to be woken by it\n"
 	"  --pit                     kvm: an interval timer, for kernels other than ours\n"
 	"  --console=FD              gets the guest's serial output\n"
 	"  --events=FD               gets a line per event\n"
@@ -41,53 +46,6 @@ const char options_usage[] =
 	"  --stats=FD                file of a page in which the machine's work is counted\n"
 	"  --qemu=PATH               the emulator (found in PATH)\n"
 	"  --log-level=LEVEL         error, warn, info, debug or trace (warn)\n";
-
-/* Has one of the options before it named the descriptor? */
-static bool fd_taken(const struct options *o, int fd)
-{
-	const int single[] = {o->kernel_fd,       o->initrd_fd,       o->console_fd,
-			      o->load_fd,         o->control_fd,      o->events_fd,
-			      o->vsock_listen_fd, o->vsock_offers_fd, o->stats_fd};
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(single); i++)
-		if (single[i] == fd)
-			return true;
-	for (unsigned int i = 0; i < o->n_disks; i++)
-		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
-			if (o->disks[i].fds[k] == fd)
-				return true;
-	return false;
-}
-
-static int parse_fd(const struct options *o, const char *s, const char *what, int *ret,
-		    struct err *e)
-{
-	uint64_t n;
-
-	if (*ret >= 0)
-		return err_set(e, ERR_USAGE, "%s is given twice", what);
-	if (parse_u64(s, INT_MAX, &n) < 0)
-		return err_set(e, ERR_USAGE, "%s: '%s' is no descriptor number", what, s);
-	if (fd_taken(o, (int)n))
-		return err_set(e, ERR_USAGE, "%s: descriptor %d is used twice", what, (int)n);
-	/* From here on nothing that we start gets it by accident. */
-	if (fd_set_cloexec((int)n, true) < 0)
-		return err_set(e, ERR_USAGE, "%s: descriptor %d is not open", what, (int)n);
-	*ret = (int)n;
-	return 0;
-}
-
-static int parse_count(const char *s, const char *what, unsigned int min, unsigned int max,
-		       unsigned int *ret, struct err *e)
-{
-	uint64_t n;
-
-	if (parse_u64(s, max, &n) < 0 || n < min)
-		return err_set(e, ERR_USAGE, "%s: '%s' is not a number from %u to %u", what, s, min,
-			       max);
-	*ret = (unsigned int)n;
-	return 0;
-}
 
 static int parse_serial(struct option_disk *d, const char *s, struct err *e)
 {
@@ -111,7 +69,7 @@ static int parse_disk_field(struct options *o, struct option_disk *d, const char
 		return parse_serial(d, s + strlen("serial="), e);
 	if (!str_starts_with(s, "fd="))
 		return err_set(e, ERR_USAGE, "--disk: unknown field '%s'", s);
-	if (parse_fd(o, s + strlen("fd="), "--disk", &fd, e) < 0)
+	if (helper_fd("--disk", s + strlen("fd="), &fd, e) < 0)
 		return -1;
 	d->fds = xreallocarray(d->fds, d->n_fds + 1, sizeof(*d->fds));
 	d->fds[d->n_fds++] = fd;
@@ -130,7 +88,7 @@ static int parse_disk(struct options *o, const char *value, struct err *e)
 	*d = (struct option_disk){.writable = str_eq(field, "rw")};
 	if (!d->writable && !str_eq(field, "ro"))
 		return err_set(e, ERR_USAGE, "--disk: '%s' is neither ro nor rw", field);
-	/* Counted from here on, so that its own descriptors are seen by fd_taken and released. */
+	/* Counted from here on, so that its descriptors are released. */
 	o->n_disks++;
 	while ((field = strsep(&rest, ",")))
 		if (parse_disk_field(o, d, field, e) < 0)
@@ -154,11 +112,9 @@ static int parse_vsock(struct options *o, const char *value, struct err *e)
 	if (!offers_fd || rest)
 		return err_set(e, ERR_USAGE, "--vsock: needs LISTENFD,OFFERSFD[,cid=N]");
 	o->vsock = true;
-	if (!str_eq(listen_fd, "-") &&
-	    parse_fd(o, listen_fd, "--vsock", &o->vsock_listen_fd, e) < 0)
+	if (!str_eq(listen_fd, "-") && helper_fd("--vsock", listen_fd, &o->vsock_listen_fd, e) < 0)
 		return -1;
-	if (!str_eq(offers_fd, "-") &&
-	    parse_fd(o, offers_fd, "--vsock", &o->vsock_offers_fd, e) < 0)
+	if (!str_eq(offers_fd, "-") && helper_fd("--vsock", offers_fd, &o->vsock_offers_fd, e) < 0)
 		return -1;
 	if (!cid)
 		return 0;
@@ -166,6 +122,64 @@ static int parse_vsock(struct options *o, const char *value, struct err *e)
 	    parse_u64(cid + strlen("cid="), UINT32_MAX - 1, &o->vsock_cid) < 0 ||
 	    o->vsock_cid < CID_DEFAULT)
 		return err_set(e, ERR_USAGE, "--vsock: '%s' is no context id (3 or more)", cid);
+	return 0;
+}
+
+static const uint8_t no_mac[6];
+
+/* Six bytes in hexadecimal; not of a group, and not all zero. */
+static int parse_mac(struct options *o, const char *s, struct err *e)
+{
+	uint8_t mac[6];
+	bool ok = strlen(s) == 17;
+
+	for (int i = 0; ok && i < 6; i++) {
+		const char *part = s + (size_t)i * 3;
+
+		ok = isxdigit((unsigned char)part[0]) && isxdigit((unsigned char)part[1]) &&
+		     (part[2] == ':' || i == 5);
+		if (ok)
+			mac[i] = (uint8_t)strtoul(part, NULL, 16);
+	}
+	if (!ok || mac[0] & 1 || memcmp(mac, no_mac, sizeof(mac)) == 0)
+		return err_set(e, ERR_USAGE, "--net: '%s' is no address of a network card", s);
+	memcpy(o->net_mac, mac, sizeof(mac));
+	return 0;
+}
+
+static int parse_net_field(struct options *o, const char *s, struct err *e)
+{
+	const char *value = strchr(s, '=');
+
+	value = value ? value + 1 : "";
+	if (str_starts_with(s, "mac="))
+		return parse_mac(o, value, e);
+	if (str_starts_with(s, "mtu="))
+		return helper_count("--net", value, NET_MTU_MIN, NET_MTU_MAX, &o->net_mtu, e);
+	if (str_starts_with(s, "rings="))
+		return helper_fd("--net", value, &o->net_rings_fd, e);
+	if (str_starts_with(s, "wake="))
+		return helper_fd("--net", value, &o->net_wake_fd, e);
+	if (str_starts_with(s, "call="))
+		return helper_fd("--net", value, &o->net_call_fd, e);
+	return err_set(e, ERR_USAGE, "--net: unknown field '%s'", s);
+}
+
+static int parse_net(struct options *o, const char *value, struct err *e)
+{
+	_cleanup_free_ char *copy = xstrdup(value);
+	char *rest = copy;
+	const char *field;
+
+	if (o->net)
+		return err_set(e, ERR_USAGE, "--net is given twice");
+	o->net = true;
+	while ((field = strsep(&rest, ",")))
+		if (parse_net_field(o, field, e) < 0)
+			return -1;
+	if (memcmp(o->net_mac, no_mac, sizeof(no_mac)) == 0 || !o->net_mtu || o->net_rings_fd < 0 ||
+	    o->net_wake_fd < 0 || o->net_call_fd < 0)
+		return err_set(e, ERR_USAGE, "--net: needs mac=, mtu=, rings=, wake= and call=");
 	return 0;
 }
 
@@ -177,13 +191,6 @@ static int parse_cmdline(struct options *o, const char *s, struct err *e)
 		if (*p < ' ' || *p > '~')
 			return err_set(e, ERR_USAGE, "--cmdline is not plain text");
 	o->cmdline = s;
-	return 0;
-}
-
-static int parse_log_level(struct options *o, const char *s, struct err *e)
-{
-	if (log_level_parse(s, &o->log_level) < 0)
-		return err_set(e, ERR_USAGE, "--log-level: unknown level '%s'", s);
 	return 0;
 }
 
@@ -199,40 +206,42 @@ static int parse_value(struct options *o, const char *name, const char *v, struc
 		return 0;
 	}
 	if (str_eq(name, "--parent"))
-		return parse_count(v, name, 1, INT_MAX, &o->parent, e);
+		return helper_count(name, v, 1, INT_MAX, &o->parent, e);
 	if (str_eq(name, "--cpus"))
-		return parse_count(v, name, 1, MACHINE_CPUS_MAX, &o->cpus, e);
+		return helper_count(name, v, 1, MACHINE_CPUS_MAX, &o->cpus, e);
 	if (str_eq(name, "--memory"))
-		return parse_count(v, name, MEMORY_MIN, MEMORY_MAX, &o->memory_mib, e);
+		return helper_count(name, v, MEMORY_MIN, MEMORY_MAX, &o->memory_mib, e);
 	if (str_eq(name, "--kernel"))
-		return parse_fd(o, v, name, &o->kernel_fd, e);
+		return helper_fd(name, v, &o->kernel_fd, e);
 	if (str_eq(name, "--initrd"))
-		return parse_fd(o, v, name, &o->initrd_fd, e);
+		return helper_fd(name, v, &o->initrd_fd, e);
 	if (str_eq(name, "--console"))
-		return parse_fd(o, v, name, &o->console_fd, e);
+		return helper_fd(name, v, &o->console_fd, e);
 	if (str_eq(name, "--events"))
-		return parse_fd(o, v, name, &o->events_fd, e);
+		return helper_fd(name, v, &o->events_fd, e);
 	if (str_eq(name, "--load"))
-		return parse_fd(o, v, name, &o->load_fd, e);
+		return helper_fd(name, v, &o->load_fd, e);
 	if (str_eq(name, "--control"))
-		return parse_fd(o, v, name, &o->control_fd, e);
+		return helper_fd(name, v, &o->control_fd, e);
 	if (str_eq(name, "--stats"))
-		return parse_fd(o, v, name, &o->stats_fd, e);
+		return helper_fd(name, v, &o->stats_fd, e);
 	if (str_eq(name, "--cmdline"))
 		return parse_cmdline(o, v, e);
 	if (str_eq(name, "--disk"))
 		return parse_disk(o, v, e);
 	if (str_eq(name, "--vsock"))
 		return parse_vsock(o, v, e);
+	if (str_eq(name, "--net"))
+		return parse_net(o, v, e);
 	if (str_eq(name, "--log-level"))
-		return parse_log_level(o, v, e);
+		return helper_log_level(name, v, &o->log_level, e);
 	return err_set(e, ERR_USAGE, "unknown option '%s'", name);
 }
 
 static int parse_one(struct options *o, const char *arg, struct err *e)
 {
 	_cleanup_free_ char *name = NULL;
-	const char *eq = strchr(arg, '=');
+	const char *value;
 
 	if (str_eq(arg, "--help")) {
 		o->help = true;
@@ -246,13 +255,9 @@ static int parse_one(struct options *o, const char *arg, struct err *e)
 		o->pit = true;
 		return 0;
 	}
-	if (!str_starts_with(arg, "--"))
-		return err_set(e, ERR_USAGE, "unexpected argument '%s'", arg);
-	if (!eq)
-		return err_set(e, ERR_USAGE, "unknown option '%s', or its '=VALUE' is missing",
-			       arg);
-	name = xstrndup(arg, (size_t)(eq - arg));
-	return parse_value(o, name, eq + 1, e);
+	if (helper_option(arg, &name, &value, e) < 0)
+		return -1;
+	return parse_value(o, name, value, e);
 }
 
 int options_parse(struct options *o, int argc, char **argv, struct err *e)
@@ -270,6 +275,9 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 		.stats_fd = -1,
 		.vsock_listen_fd = -1,
 		.vsock_offers_fd = -1,
+		.net_rings_fd = -1,
+		.net_wake_fd = -1,
+		.net_call_fd = -1,
 		.vsock_cid = CID_DEFAULT,
 		.log_level = LOG_WARN,
 	};
@@ -284,7 +292,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 		return err_set(e, ERR_USAGE, "a saved machine has its kernel already");
 	if (o->events_fd < 0)
 		return err_set(e, ERR_USAGE, "--events is missing");
-	if (o->n_disks + o->vsock + o->rng > MACHINE_DEVICES_MAX)
+	if (o->n_disks + o->vsock + o->rng + o->net > MACHINE_DEVICES_MAX)
 		return err_set(e, ERR_USAGE, "at most %d devices", MACHINE_DEVICES_MAX);
 	return 0;
 }
@@ -300,6 +308,9 @@ void options_release(struct options *o)
 	close_fd(&o->stats_fd);
 	close_fd(&o->vsock_listen_fd);
 	close_fd(&o->vsock_offers_fd);
+	close_fd(&o->net_rings_fd);
+	close_fd(&o->net_wake_fd);
+	close_fd(&o->net_call_fd);
 	for (unsigned int i = 0; i < o->n_disks; i++) {
 		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
 			close_fd(&o->disks[i].fds[k]);

@@ -41,6 +41,12 @@ struct options {
 	int vsock_offers_fd;
 	uint64_t vsock_cid;
 	bool rng;
+	bool net;
+	uint8_t net_mac[6];
+	unsigned int net_mtu;
+	int net_rings_fd;
+	int net_wake_fd;
+	int net_call_fd;
 	bool pit;
 	enum log_level log_level;
 };

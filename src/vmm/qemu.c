@@ -26,6 +26,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "virtio/device.h"
 #include "virtio/vhost_user.h"
 #include "vmm/console.h"
 #include "vmm/drain.h"
@@ -106,6 +107,7 @@ struct child {
 	int keep[MACHINE_DEVICES_MAX + 2]; /* descriptors that stay open, files first */
 	unsigned int n_keep;
 	unsigned int n_files;
+	int in; /* the socket that becomes its standard input; not owned, -1: none */
 	int out;
 	int err;
 	pid_t parent;
@@ -129,23 +131,21 @@ _Noreturn static void child_main(const struct child *c)
 {
 	static const char *const env[] = {"PATH=" DEFAULT_PATH, "LC_ALL=C", NULL};
 	sigset_t none;
-	int null, r;
+	int in, r;
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != c->parent)
 		_exit(EXIT_NO_EXEC);
-	null = open("/dev/null", O_RDONLY);
-	if (dup2(c->err, STDERR_FILENO) < 0 || dup2(c->out, STDOUT_FILENO) < 0 || null < 0 ||
-	    dup2(null, STDIN_FILENO) < 0)
+	in = c->in >= 0 ? c->in : open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (in < 0 || dup2(c->err, STDERR_FILENO) < 0 || dup2(c->out, STDOUT_FILENO) < 0 ||
+	    dup2(in, STDIN_FILENO) < 0 || fd_set_cloexec(STDIN_FILENO, false) < 0)
 		child_fail("cannot set descriptors up");
-	if (null != STDIN_FILENO)
-		close(null);
 	for (unsigned int i = 0; i < c->n_keep; i++)
 		if (fd_set_cloexec(c->keep[i], false) < 0)
 			child_fail("cannot pass a descriptor on");
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-	r = qemu_confine(c->path, c->keep, c->n_files);
+	r = qemu_confine(c->path, c->keep, c->n_files, c->in >= 0);
 	if (r < 0) {
 		errno = -r;
 		child_fail("cannot confine QEMU");
@@ -208,8 +208,13 @@ static int prepare(struct child *c, struct machine_spec *spec, const int *socket
 	if (spec->initrd_fd >= 0)
 		c->keep[c->n_keep++] = spec->initrd_fd;
 	c->n_files = c->n_keep;
-	for (unsigned int i = 0; i < spec->n_devices; i++)
-		c->keep[c->n_keep++] = sockets[i];
+	for (unsigned int i = 0; i < spec->n_devices; i++) {
+		/* See qemu_jail.c. There is one of them at most. */
+		if (spec->devices[i]->id == VIRTIO_ID_NET)
+			c->in = sockets[i];
+		else
+			c->keep[c->n_keep++] = sockets[i];
+	}
 	return 0;
 }
 
@@ -234,7 +239,7 @@ static int serve_devices(struct qemu *q, struct machine_spec *spec, int *sockets
 
 static int start(struct qemu *q, struct machine_spec *spec, struct err *e)
 {
-	struct child c = {.out = -1, .err = -1};
+	struct child c = {.in = -1, .out = -1, .err = -1};
 	int ours[MACHINE_DEVICES_MAX], theirs[MACHINE_DEVICES_MAX];
 	unsigned int n = 0;
 	int r = 0;

@@ -3,6 +3,8 @@
 
 #include "virtio/device.h"
 
+#include <assert.h>
+#include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,10 +62,47 @@ static const char *device_driver(const struct virtio_device *dev)
 	}
 }
 
+/*
+ * QEMU takes the first free place from the last one downwards, and the guest finds devices in that
+ * order. We do the same but for place 3, whose interrupt is the clock's: it comes last.
+ */
+static unsigned int place(unsigned int i)
+{
+	static const unsigned int places[] = {7, 6, 5, 4, 2, 1, 0, 3};
+
+	static_assert(ARRAY_SIZE(places) == MACHINE_DEVICES_MAX, "a place for each device");
+	return places[i];
+}
+
+/*
+ * The card is QEMU's, its queues are ours. QEMU makes the configuration space, from what ours says,
+ * and would offer more than we do: a queue for commands and features that go with it.
+ */
+static void add_net(struct strv *args, const struct virtio_device *dev, unsigned int i)
+{
+	struct virtio_net_config config;
+
+	memcpy(&config, dev->config, sizeof(config));
+	add(args, "-chardev", xasprintf("socket,id=c%u,path=stdin", i));
+	add(args, "-netdev", xasprintf("vhost-user,id=n%u,chardev=c%u,queues=1", i, i));
+	add(args, "-device",
+	    xasprintf("virtio-net-device,netdev=n%u,bus=virtio-mmio-bus.%u,"
+		      "mac=%02x:%02x:%02x:%02x:%02x:%02x,host_mtu=%u,"
+		      "ctrl_vq=off,ctrl_rx=off,ctrl_vlan=off,ctrl_rx_extra=off,"
+		      "ctrl_mac_addr=off,ctrl_guest_offloads=off,guest_announce=off",
+		      i, place(i), config.mac[0], config.mac[1], config.mac[2], config.mac[3],
+		      config.mac[4], config.mac[5], config.mtu));
+}
+
 static void add_device(struct strv *args, const struct virtio_device *dev, unsigned int i, int fd)
 {
+	if (dev->id == VIRTIO_ID_NET) {
+		add_net(args, dev, i);
+		return;
+	}
 	add(args, "-chardev", xasprintf("socket,id=c%u,fd=%d", i, fd));
-	add(args, "-device", xasprintf("%s,chardev=c%u", device_driver(dev), i));
+	add(args, "-device",
+	    xasprintf("%s,chardev=c%u,bus=virtio-mmio-bus.%u", device_driver(dev), i, place(i)));
 }
 
 void qemu_args(struct strv *args, const struct machine_spec *spec, const char *cmdline,
@@ -93,8 +132,11 @@ void qemu_args(struct strv *args, const struct machine_spec *spec, const char *c
 	/* It works for the guest, so it gets the system calls of an emulator only (costs 1 ms). */
 	add(args, "-sandbox",
 	    xstrdup("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
-	/* The serial port goes to standard output, which is a pipe of ours. */
-	add(args, "-chardev", xstrdup("stdio,id=con,signal=off"));
+	/*
+	 * The serial port goes to standard output, which is a pipe of ours. Not by "stdio": that
+	 * would read from standard input, which may be a socket (qemu_jail.h).
+	 */
+	add(args, "-chardev", xstrdup("file,id=con,path=/proc/self/fd/1"));
 	add(args, "-serial", xstrdup("chardev:con"));
 	/* The device models have to be modern ones: vhost-user back-ends know no other. */
 	add(args, "-global", xstrdup("virtio-mmio.force-legacy=false"));

@@ -1,15 +1,18 @@
-"""msb-vmm under strace: its threads make the system calls that are declared, and no others."""
+"""msb-vmm and msb-net under strace: they make the system calls that are declared, and no others."""
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 from collections import defaultdict
 
 import pytest
 
+from harness import below, wait_for_exit
 from vmm import MACHINE, Vmm
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -31,11 +34,16 @@ def mkjail(option, *sources):
                           capture_output=True, text=True, check=False)
 
 
-def lists(option):
-    """What tools/mkjail makes of the program's sources."""
-    sources = [path for part in ("base", "virtio", "vmm")
+# The folders that a program consists of; the last is its own.
+PROGRAMS = {"msb-vmm": ("base", "virtio", "vmm"), "msb-net": ("base", "net")}
+
+
+def lists(option, program="msb-vmm"):
+    """What tools/mkjail makes of a program's sources."""
+    parts = PROGRAMS[program]
+    sources = [path for part in parts
                for path in sorted(pathlib.Path(ROOT, "src", part).rglob("*.c"))]
-    r = mkjail(option, os.path.join(ROOT, "src/vmm/jail.h"), *sources)
+    r = mkjail(option, os.path.join(ROOT, "src", parts[-1], "jail.h"), *sources)
     assert r.returncode == 0, r.stderr
     return r.stdout
 
@@ -99,11 +107,15 @@ def exercise(vmm):
         vmm.save(vmm.path("saved"))
 
 
+def need_strace():
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+
+
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     """Calls by kind of thread in two runs: the guest ends the one, we end the other."""
-    if not shutil.which("strace"):
-        pytest.skip("strace is not installed")
+    need_strace()
     calls = defaultdict(set)
     for stop in (False, True):
         folder = tmp_path_factory.mktemp("jail")
@@ -130,25 +142,125 @@ def test_every_thread_is_confined(seen):
     assert set(seen) == set(KINDS.values())
 
 
+def compare(entries, calls):
+    """What was called but is not declared, and the other way round."""
+    unknown = {f"{call}({rest}" for call, rest in calls
+               if not any(matches(entry, call, rest) for entry in entries)}
+    unused = [entry["text"] for entry in entries if not entry["maybe"]
+              and not any(matches(entry, call, rest) for call, rest in calls)]
+    return unknown, unused
+
+
 @pytest.mark.parametrize("kind", sorted(set(KINDS.values())))
 def test_declared_calls(seen, kind):
-    entries = json.loads(lists("--json"))[kind]
-    unknown = {f"{call}({rest}" for call, rest in seen[kind]
-               if not any(matches(entry, call, rest) for entry in entries)}
-    assert not unknown
-    unused = [entry["text"] for entry in entries if not entry["maybe"]
-              and not any(matches(entry, call, rest) for call, rest in seen[kind])]
-    assert not unused
+    assert compare(json.loads(lists("--json"))[kind], seen[kind]) == (set(), [])
+
+
+# --- msb-net -----------------------------------------------------------------------------------
+
+
+class Peers:
+    """What the guest talks to, on the host's loopback: TCP and UDP that send everything back, and
+    a name server that knows nothing."""
+
+    def __init__(self):
+        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.udp, self.dns = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+        for s in (self.udp, self.dns):
+            s.bind(("127.0.0.1", 0))
+        for serve in (self.serve_tcp, self.serve_udp, self.serve_dns):
+            threading.Thread(target=serve, daemon=True).start()
+
+    def serve_tcp(self):
+        while True:
+            client, _ = self.tcp.accept()
+            with client:
+                while data := client.recv(65536):
+                    client.sendall(data)
+
+    def serve_udp(self):
+        while True:
+            self.udp.sendto(*self.udp.recvfrom(65536))
+
+    def serve_dns(self):
+        while True:
+            question, asker = self.dns.recvfrom(65536)
+            # NXDOMAIN: the header of an answer, and the question without what follows it.
+            end = question.index(b"\0", 12) + 5
+            self.dns.sendto(question[:2] + b"\x81\x83\0\x01\0\0\0\0\0\0" + question[12:end], asker)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def use_network(msb, name, peers, published):
+    """Everything that the network can be asked for, and what it refuses."""
+    def shell(script, stdin=b""):
+        return msb("exec", name, "--", "sh", "-c", script, stdin=stdin)
+
+    host = "host.microsandbox.internal"
+    tcp, udp = peers.tcp.getsockname()[1], peers.udp.getsockname()[1]
+    # More than the sockets and the rings hold.
+    sent = os.urandom(4 << 20)
+    assert shell(f"nc {host} {tcp}", sent).ok() == sent
+    assert shell(f"(echo hi; sleep 1) | nc -u -w 3 {host} {udp}").out == b"hi\n"
+    shell(f"ping -c 1 -w 3 {host}")
+    assert shell("nslookup no.such.example").rc != 0
+    assert shell("nc -w 3 192.0.2.1 80").rc != 0
+    assert shell(f"nc -w 3 {host} {free_port()}").rc != 0
+    guest = msb.popen("exec", name, "--", "sh", "-c", "echo ready; nc -l -p 8000",
+                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert guest.stdout.readline() == b"ready\n"
+    while True:
+        with socket.create_connection(("127.0.0.1", published)) as s:
+            s.sendall(b"to the guest")
+            s.shutdown(socket.SHUT_WR)
+            guest.stdin.close()
+            s.settimeout(1)
+            try:
+                s.recv(1)
+                break
+            except (TimeoutError, ConnectionError):
+                continue
+    assert guest.wait() == 0 and guest.stdout.read() == b"to the guest"
+
+
+def test_network_process(msb, name, tmp_path):
+    need_strace()
+    peers, published = Peers(), free_port()
+    before = set(below(os.getpid(), "msb-net"))
+    # Without MSB_DEBUG strace may not attach.
+    msb("create", "-q", "--name", name, "-m", "64M", "--net-rule", "allow@host",
+        "--net-rule", "allow@public", "-p", f"127.0.0.1:{published}:8000",
+        "--dns-nameserver", f"127.0.0.1:{peers.dns.getsockname()[1]}", "busybox",
+        env={"MSB_DEBUG": "1"}).ok()
+    pid, = set(below(os.getpid(), "msb-net")) - before
+    trace = tmp_path / "trace"
+    with subprocess.Popen(["strace", "-o", trace, "-p", str(pid)], stderr=subprocess.PIPE) as strace:
+        assert b"attached" in strace.stderr.readline()
+        use_network(msb, name, peers, published)
+        os.kill(pid, signal.SIGTERM)
+        wait_for_exit([pid])
+    lines = trace.read_text(encoding="utf-8", errors="replace").splitlines()
+    assert "SIGSYS" not in "\n".join(lines)
+    calls = {match.groups() for line in lines if (match := LINE.match(line))}
+    entries = json.loads(lists("--json", "msb-net"))["main_net"]
+    assert compare(entries, calls) == (set(), [])
 
 
 # --- tools/mkjail ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("declaration, complaint", [
-    ("#syscalls:x openat", "no thread may call openat"),
-    ("#syscalls:x socket", "no thread may call socket"),
-    ("#syscalls:x clone3", "no thread may call clone3"),
-    ("#syscalls?:x execve -- sometimes", "no thread may call execve"),
+    ("#syscalls:x openat", "no thread of kind may call openat"),
+    ("#syscalls:x socket(AF_INET,SOCK_STREAM,0)", "no thread of kind may call socket"),
+    ("#syscalls:x clone3", "no thread of kind may call clone3"),
+    ("#syscalls?:x execve -- sometimes", "no thread of kind may call execve"),
+    ("#syscalls:x connect", "no thread of kind may call connect"),
+    ("#syscalls:x socket", "socket is declared with conditions on 3 arguments"),
+    ("#syscalls:x setsockopt(SOL_TCP)", "setsockopt is declared with conditions on 2 arguments"),
     ("#syscalls:x ioctl", "ioctl is declared with conditions on 1 arguments"),
     ("#syscalls:x socketpair(AF_UNIX)", "socketpair is declared with conditions on 2 arguments"),
     ("#syscalls:x read(3)", "read is declared with conditions on 0 arguments"),
@@ -183,7 +295,26 @@ def test_union(tmp_path):
     assert [c["text"] for c in found["other"]] == ["read", "write"]
 
 
-def test_documentation():
+def test_sockets_of_the_network(tmp_path):
+    """What one kind may call and others may not is a matter of its name, and it is not all."""
+    source = tmp_path / "source.c"
+
+    def make(kind, calls):
+        source.write_text(f"\t{kind}, /* #union: x */\n/* #syscalls:x {calls} */\n")
+        return mkjail("--json", source)
+
+    r = make("JAIL_MAIN_NET", "socket(AF_INET,SOCK_STREAM,0) socket(AF_INET6,SOCK_STREAM,0) "
+             "connect bind listen accept4")
+    assert [c["name"] for c in json.loads(r.stdout)["main_net"]] == [
+        "socket", "socket", "connect", "bind", "listen", "accept4"]
+    for call in ("openat", "execve", "clone3", "fork", "ptrace", "kill", "pidfd_open", "mprotect"):
+        assert f"no thread of main_net may call {call}" in make("JAIL_MAIN_NET", call).stderr
+    assert "may call connect" in make("JAIL_MAIN_NETS", "connect").stderr
+    assert "may call bind" in make("JAIL_NET_MMIO", "bind").stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_documentation(program):
     """docs/security.md shows the lists as they are."""
     text = pathlib.Path(ROOT, "docs/security.md").read_text(encoding="utf-8")
-    assert lists("--table") in text
+    assert lists("--table", program) in text

@@ -89,23 +89,25 @@ class Vmm:
 
     `load` is the file of a saved machine, which is then not booted. `upper` is a writable disk to
     use, `kernel` and `initrd` files to boot; `disks` False: it has none. `wrapper` are words in
-    front of the command (strace), `extra` are more of its arguments.
+    front of the command (strace), `extra` are more of its arguments, `fds` more descriptors that it
+    gets.
     """
 
     def __init__(self, folder, machine=MACHINE, cpus=1, memory=256, load=None, upper=None,
                  kernel=None, initrd=None, disks=True, wrapper=(), extra=(), env=None,
-                 stderr=None):
+                 stderr=None, fds=()):
         self.folder = str(folder)
-        self.fds = []
+        self.fds = list(fds)
         self.offers, offers = self.pair()
         self.control, control = self.pair()
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(self.path("vsock.sock"))
         listener.listen()
         self.events_fd, events = os.pipe()
-        self.fds += [offers.detach(), control.detach(), listener.detach(), events]
+        offers, control, listener = offers.detach(), control.detach(), listener.detach()
+        self.fds += [offers, control, listener, events]
         argv = [*wrapper, os.path.join(LIB, "msb-vmm"), f"--machine={machine}", f"--events={events}",
-                f"--vsock={self.fds[2]},{self.fds[0]}", f"--control={self.fds[1]}", "--rng",
+                f"--vsock={listener},{offers}", f"--control={control}", "--rng",
                 f"--console={self.open('console', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)}"]
         if load:
             argv.append(f"--load={self.open(load)}")

@@ -374,6 +374,66 @@ static void test_a_source_may_set_a_timer(void **state)
 	source_free(s);
 }
 
+/* --- after each round ---------------------------------------------------------------------- */
+
+static unsigned int rounds;
+
+static void on_round(void *arg)
+{
+	note('|');
+	assert_ptr_equal(arg, order);
+	if (++rounds == 2)
+		loop_stop(loop);
+}
+
+/* Once for all events and timers of a round, after them. */
+static void test_on_round(void **state)
+{
+	struct source *a = source_new('x', NULL), *b = source_new('x', NULL);
+	struct named_timer t = NAMED('t');
+
+	rounds = 0;
+	timer_set(loop, &t.t, 0);
+	loop_on_round(loop, on_round, order);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "xxt|xx|");
+	source_free(a);
+	source_free(b);
+}
+
+static struct named_timer from_round = NAMED('.');
+
+static void set_timer(void *arg)
+{
+	note('|');
+	timer_set(loop, &from_round.t, 0);
+}
+
+/* What is due by then is not slept over. */
+static void test_on_round_may_set_a_timer(void **state)
+{
+	struct named_timer first = NAMED('a');
+
+	timer_set(loop, &first.t, 0);
+	loop_on_round(loop, set_timer, NULL);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "a|.");
+}
+
+static void test_no_round_after_stop(void **state)
+{
+	struct source *a = source_new('a', stop_at_once);
+
+	loop_on_round(loop, set_timer, NULL);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "a");
+	loop_on_round(loop, NULL, NULL);
+	a->then = NULL;
+	run_once();
+	assert_string_equal(order, "aa");
+	source_free(a);
+}
+
 #define loop_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -396,6 +456,9 @@ int main(void)
 		loop_test(test_stop_ends_the_timers),
 		loop_test(test_run_again),
 		loop_test(test_a_source_may_set_a_timer),
+		loop_test(test_on_round),
+		loop_test(test_on_round_may_set_a_timer),
+		loop_test(test_no_round_after_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -432,7 +432,7 @@ static void test_qemu(void **state)
 		int fd = open(file, O_RDONLY), pair[2];
 
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		MUST(qemu_confine(program, &fd, 1) == 0);
+		MUST(qemu_confine(program, &fd, 1, false) == 0);
 		MUST(open(xasprintf("/proc/self/fd/%d", fd), O_RDONLY) >= 0);
 		MUST(open("/usr/bin/env", O_RDONLY) >= 0);
 		MUST(denied(open(xasprintf("/proc/self/fd/%d", fd), O_RDWR)));
