@@ -12,9 +12,9 @@
  * with a result. It never gives its process id away: the sandbox lives as long as it does.
  *
  * Root: an overlay of, from below, the image (EROFS, read-only), a layer in memory with mount
- * points and this boot's /etc/hosts and /etc/hostname, and the writable disk (ext4). The layer
- * means that starting a sandbox writes nothing to its disk, and that an image without a /proc or
- * with a link in its place is no special case.
+ * points and this boot's /etc/hosts, /etc/hostname and /etc/resolv.conf, and the writable disk
+ * (ext4). The layer means that starting a sandbox writes nothing to its disk, and that an image
+ * without a /proc or with a link in its place is no special case.
  *
  * Time: the common fallback machine is an emulator, where code is translated the first time it
  * runs and that dominates everything; a path of the kernel that is not entered is time saved.

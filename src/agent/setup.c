@@ -2,6 +2,7 @@
 #include "agent/setup.h"
 
 #include "agent/environment.h"
+#include "agent/network.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -266,7 +267,7 @@ static int make_hostname(const char *hostname)
 	return write_layer_file(LAYER_DIR "/etc/hostname", &b);
 }
 
-static int fill_layer(const char *hostname)
+static int fill_layer(const struct boot_config *c, const char *hostname)
 {
 	struct stat st;
 	int r;
@@ -283,7 +284,11 @@ static int fill_layer(const char *hostname)
 			return -errno;
 	}
 	r = make_hosts(hostname);
-	return r < 0 ? r : make_hostname(hostname);
+	if (r == 0)
+		r = make_hostname(hostname);
+	if (r == 0 && c->has_network)
+		r = network_write_resolv_conf(LAYER_DIR "/etc/resolv.conf", &c->network);
+	return r;
 }
 
 /* --- mounts -------------------------------------------------------------------------------- */
@@ -449,9 +454,9 @@ int setup_root(struct setup *s, const struct boot_config *c, struct err *e)
 	const char *hostname = c->hostname && *c->hostname ? c->hostname : "sandbox";
 	int r;
 
-	if (mount_disks(c, e) < 0)
+	if (mount_disks(c, e) < 0 || (c->has_network && network_up(&c->network, e) < 0))
 		return -1;
-	r = fill_layer(hostname);
+	r = fill_layer(c, hostname);
 	if (r < 0)
 		return err_sys(e, -r, "cannot prepare /etc");
 	if (mount("root", ROOT_DIR, "overlay", MS_NOATIME, options) < 0)
@@ -463,6 +468,8 @@ int setup_root(struct setup *s, const struct boot_config *c, struct err *e)
 		return err_sys(e, errno, "cannot set the host name '%s'", hostname);
 	if (setrlimit(RLIMIT_NOFILE, &nofile) < 0)
 		return err_sys(e, errno, "cannot raise the limit of open files");
+	if (c->has_network)
+		network_allow_ping(NETWORK_PING_PATH);
 	set_clock(c->time_ns);
 	return 0;
 }

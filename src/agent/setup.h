@@ -23,7 +23,7 @@ int setup_early(struct setup *s, struct err *e);
 
 /*
  * Everything else: afterwards "/" is the sandbox's root with all mounts, and the host name, clock
- * and limits are set. The error names the step that failed.
+ * and limits are set and the network is up. The error names the step that failed.
  */
 int setup_root(struct setup *s, const struct boot_config *c, struct err *e);
 

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -366,6 +367,114 @@ int boot_script_from_json(json_t *j, struct boot_script *ret, struct err *e)
 	return -1;
 }
 
+/* --- network ------------------------------------------------------------------------------- */
+
+#define MAC_LEN 18 /* of the text, with the NUL */
+
+static void set_address(json_t *j, int family, const void *address, const void *gateway,
+			unsigned prefix_len)
+{
+	char a[INET6_ADDRSTRLEN], g[INET6_ADDRSTRLEN];
+
+	if (prefix_len == 0)
+		return;
+	inet_ntop(family, address, a, sizeof(a));
+	inet_ntop(family, gateway, g, sizeof(g));
+	json_object_set_new(j, family == AF_INET ? "ip4" : "ip6",
+			    json_pack("{s:s, s:i, s:s}", "address", a, "prefix_len",
+				      (int)prefix_len, "gateway", g));
+}
+
+/* NULL when a string is not UTF-8. */
+static json_t *network_to_json(const struct boot_network *n)
+{
+	json_t *nameservers = message_strings(&n->nameservers), *j;
+	const uint8_t *b = n->mac;
+	char mac[MAC_LEN];
+
+	if (!nameservers)
+		return NULL;
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4],
+		 b[5]);
+	j = json_pack("{s:s, s:i, s:o}", "mac", mac, "mtu", (int)n->mtu, "nameservers",
+		      nameservers);
+	set_address(j, AF_INET, &n->ip4.address, &n->ip4.gateway, n->ip4.prefix_len);
+	set_address(j, AF_INET6, &n->ip6.address, &n->ip6.gateway, n->ip6.prefix_len);
+	return j;
+}
+
+/* Six pairs of hex digits with colons between them. 0 or -1. */
+static int parse_mac(const char *s, uint8_t ret[6])
+{
+	if (strlen(s) != MAC_LEN - 1)
+		return -1;
+	for (size_t i = 0; i < MAC_LEN - 1; i++) {
+		char c = s[i];
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+						   : -1;
+
+		if (i % 3 == 2 ? c != ':' : digit < 0)
+			return -1;
+		if (i % 3 != 2)
+			ret[i / 3] = (uint8_t)(ret[i / 3] << 4 | digit);
+	}
+	return 0;
+}
+
+/* An absent family leaves `prefix_len` at 0. */
+static int get_address(json_t *j, int family, void *address, void *gateway, unsigned *prefix_len,
+		       struct err *e)
+{
+	const char *key = family == AF_INET ? "ip4" : "ip6", *a, *g;
+	json_t *v = json_object_get(j, key);
+	int len;
+
+	if (!v)
+		return 0;
+	if (json_unpack(v, "{s:s, s:i, s:s}", "address", &a, "prefix_len", &len, "gateway", &g) <
+		    0 ||
+	    len < 1 || len > (family == AF_INET ? 32 : 128) || inet_pton(family, a, address) != 1 ||
+	    inet_pton(family, g, gateway) != 1)
+		return bad_field(e, key, "an address, a length and a gateway");
+	*prefix_len = (unsigned)len;
+	return 0;
+}
+
+static int check_nameservers(const struct strv *sv, struct err *e)
+{
+	struct in6_addr a;
+
+	for (size_t i = 0; i < sv->n; i++)
+		if (inet_pton(AF_INET, sv->v[i], &a) != 1 && inet_pton(AF_INET6, sv->v[i], &a) != 1)
+			return bad_field(e, "nameservers", "an array of addresses");
+	return sv->n > BOOT_NAMESERVERS_MAX ? bad_field(e, "nameservers", "a short array") : 0;
+}
+
+static int get_network(json_t *j, struct boot_config *c, struct err *e)
+{
+	json_t *v = json_object_get(j, "network");
+	struct boot_network *n = &c->network;
+	_cleanup_free_ char *mac = NULL;
+	uint64_t mtu = 0;
+
+	if (!v)
+		return 0;
+	if (get_string(v, "mac", &mac, e) < 0 || get_u64(v, "mtu", BOOT_MTU_MAX, &mtu, e) < 0 ||
+	    get_address(v, AF_INET, &n->ip4.address, &n->ip4.gateway, &n->ip4.prefix_len, e) < 0 ||
+	    get_address(v, AF_INET6, &n->ip6.address, &n->ip6.gateway, &n->ip6.prefix_len, e) < 0 ||
+	    get_strings(v, "nameservers", &n->nameservers, e) < 0 ||
+	    check_nameservers(&n->nameservers, e) < 0)
+		return -1;
+	if (!mac || parse_mac(mac, n->mac) < 0)
+		return bad_field(e, "mac", "an address of a network card");
+	if (mtu < BOOT_MTU_MIN)
+		return bad_field(e, "mtu", "a number in range");
+	n->mtu = (unsigned)mtu;
+	c->has_network = true;
+	return 0;
+}
+
 /* --- boot ---------------------------------------------------------------------------------- */
 
 void boot_config_release(struct boot_config *c)
@@ -381,6 +490,7 @@ void boot_config_release(struct boot_config *c)
 	for (size_t i = 0; i < c->n_scripts; i++)
 		boot_script_release(&c->scripts[i]);
 	free(c->scripts);
+	strv_release(&c->network.nameservers);
 	exec_request_release(&c->init);
 	*c = (struct boot_config){0};
 }
@@ -398,6 +508,8 @@ static int set_guest(json_t *j, const struct boot_config *c)
 	for (size_t i = 0; i < c->n_scripts; i++)
 		if (json_array_append_new(scripts, boot_script_to_json(&c->scripts[i])) < 0)
 			return -1;
+	if (c->has_network && json_object_set_new(j, "network", network_to_json(&c->network)) < 0)
+		return -1;
 	return c->has_init ? json_object_set_new(j, "init", exec_request_to_json(&c->init)) : 0;
 }
 
@@ -478,7 +590,7 @@ static int get_guest(json_t *j, struct boot_config *c, struct err *e)
 
 	if (get_bool(j, "restricted", &c->restricted, e) < 0 ||
 	    get_rlimits(j, c->rlimits, &c->n_rlimits, e) < 0 || get_scripts(j, c, e) < 0 ||
-	    (init && exec_request_from_json(init, &c->init, e) < 0))
+	    get_network(j, c, e) < 0 || (init && exec_request_from_json(init, &c->init, e) < 0))
 		return -1;
 	c->has_init = init;
 	return 0;

@@ -10,6 +10,7 @@
 #include "proto/frame.h"
 
 #include <jansson.h>
+#include <netinet/in.h>
 
 #define PROTOCOL_VERSION 1
 
@@ -92,6 +93,29 @@ json_t *boot_script_to_json(const struct boot_script *s);
 /* 0 with `ret` to be released, or -1. */
 int boot_script_from_json(json_t *j, struct boot_script *ret, struct err *e);
 
+#define BOOT_NAMESERVERS_MAX 3 /* more of them no resolver asks */
+#define BOOT_MTU_MIN         1280
+#define BOOT_MTU_MAX         65520
+
+struct boot_ip4 {
+	struct in_addr address, gateway;
+	unsigned prefix_len; /* 0: the machine has no IPv4 */
+};
+
+struct boot_ip6 {
+	struct in6_addr address, gateway;
+	unsigned prefix_len; /* 0: the machine has no IPv6 */
+};
+
+/* The machine's network interface. */
+struct boot_network {
+	uint8_t mac[6]; /* by which it is found */
+	unsigned mtu;
+	struct boot_ip4 ip4;
+	struct boot_ip6 ip6;
+	struct strv nameservers; /* addresses as text */
+};
+
 /* What the agent needs to know to make the sandbox's root and environment. */
 struct boot_config {
 	char *hostname;
@@ -109,6 +133,8 @@ struct boot_config {
 	size_t n_rlimits;
 	struct boot_script *scripts;
 	size_t n_scripts;
+	bool has_network;
+	struct boot_network network;
 	bool has_init;
 	/*
 	 * A program that is the first process of a PID namespace in which all others run;

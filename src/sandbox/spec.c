@@ -36,6 +36,7 @@ void launch_spec_release(struct launch_spec *s)
 	free(s->qemu);
 	free(s->kernel);
 	free(s->log_level);
+	secret_free(s->net);
 	*s = (struct launch_spec){0};
 }
 
@@ -54,6 +55,10 @@ json_t *launch_spec_to_json(const struct launch_spec *s)
 		      boot_config_to_json(&s->boot));
 	if (s->has_workload &&
 	    json_object_set_new(j, "workload", exec_request_to_json(&s->workload)) < 0) {
+		json_decref(j);
+		return NULL;
+	}
+	if (s->net && json_object_set_new(j, "net", json_string(s->net)) < 0) {
 		json_decref(j);
 		return NULL;
 	}
@@ -82,7 +87,7 @@ static bool valid_duration(json_int_t seconds)
 int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 {
 	const char *name, *sandbox_dir, *run_dir, *machine, *qemu = NULL, *log_level = NULL;
-	const char *kernel = NULL;
+	const char *kernel = NULL, *net = NULL;
 	json_t *files, *boot, *workload = NULL, *item;
 	struct launch_spec s = {0};
 	int ephemeral, attached, cpus, memory, init_client = 0;
@@ -91,13 +96,13 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 
 	if (json_unpack(j,
 			"{s:s, s:s, s:s, s:b, s:b, s:s, s:i, s:i, s:o, s:o, s?o, s?s, s?s, s?s, "
-			"s?I, s?I, s?b}",
+			"s?I, s?I, s?b, s?s}",
 			"name", &name, "sandbox_dir", &sandbox_dir, "run_dir", &run_dir,
 			"ephemeral", &ephemeral, "attached", &attached, "machine", &machine, "cpus",
 			&cpus, "memory_mib", &memory, "image_files", &files, "boot", &boot,
 			"workload", &workload, "qemu", &qemu, "log_level", &log_level, "kernel",
 			&kernel, "max_duration_secs", &max_duration, "idle_timeout_secs",
-			&idle_timeout, "init_client", &init_client) < 0 ||
+			&idle_timeout, "init_client", &init_client, "net", &net) < 0 ||
 	    machine_kind_parse(machine, &s.machine) < 0 || cpus < 1 || cpus > SPEC_CPUS_MAX ||
 	    memory < SPEC_MEMORY_MIB_MIN || memory > SPEC_MEMORY_MIB_MAX || !json_is_array(files) ||
 	    !valid_duration(max_duration) || !valid_duration(idle_timeout))
@@ -115,6 +120,7 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	s.qemu = qemu ? xstrdup(qemu) : NULL;
 	s.kernel = kernel ? xstrdup(kernel) : NULL;
 	s.log_level = log_level ? xstrdup(log_level) : NULL;
+	s.net = net ? xstrdup(net) : NULL;
 	json_array_foreach (files, i, item) {
 		if (!json_is_string(item)) {
 			err_set(e, ERR_INVALID, "malformed launch spec");
@@ -124,6 +130,10 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	}
 	if (boot_config_from_json(boot, &s.boot, e) < 0)
 		goto fail;
+	if (s.net && !s.boot.has_network) {
+		err_set(e, ERR_INVALID, "malformed launch spec");
+		goto fail;
+	}
 	if (workload) {
 		if (exec_request_from_json(workload, &s.workload, e) < 0)
 			goto fail;

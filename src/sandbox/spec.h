@@ -32,6 +32,11 @@ struct launch_spec {
 	unsigned memory_mib;
 	struct strv image_files; /* the read-only disk, part by part */
 	struct boot_config boot;
+	/*
+	 * The network in the words of msb-net (net/spec.h), which the monitor only passes on; NULL:
+	 * none, else boot.network is there as well. May hold a proxy's password.
+	 */
+	char *net;
 	bool has_workload; /* runs without a client; the sandbox ends with it */
 	struct exec_request workload;
 	bool init_client;        /* the launcher itself joins the init, whose output it wants */

@@ -187,6 +187,134 @@ static void test_boot_config_fields(void **state)
 	boot_config_release(&c);
 }
 
+#define NETWORK                                                                                \
+	"{\"mac\":\"02:6d:73:00:0a:02\",\"mtu\":1500,\"nameservers\":[\"172.16.0.41\"],"       \
+	"\"ip4\":{\"address\":\"172.16.0.42\",\"prefix_len\":30,\"gateway\":\"172.16.0.41\"}," \
+	"\"ip6\":{\"address\":\"fd42:6d73:62:a::2\",\"prefix_len\":64,"                        \
+	"\"gateway\":\"fd42:6d73:62:a::1\"}}"
+
+/* A boot configuration with this value, or without it for NULL, as "network". */
+static int boot_with_network(json_t *network, struct boot_config *ret)
+{
+	json_t *j = json_pack("{s:s, s:s}", "image_disk", "a", "upper_disk", "b");
+	struct err e = {0};
+	int r;
+
+	if (network)
+		json_object_set_new(j, "network", network);
+	r = boot_config_from_json(j, ret, &e);
+	json_decref(j);
+	return r;
+}
+
+static void test_boot_network(void **state)
+{
+	static const uint8_t mac[6] = {0x02, 0x6d, 0x73, 0x00, 0x0a, 0x02};
+	_cleanup_free_ char *text = NULL;
+	struct boot_config c;
+	json_t *j;
+
+	assert_int_equal(boot_with_network(NULL, &c), 0);
+	assert_false(c.has_network);
+	boot_config_release(&c);
+	assert_int_equal(boot_with_network(json_loads(NETWORK, 0, NULL), &c), 0);
+	assert_true(c.has_network);
+	assert_memory_equal(c.network.mac, mac, sizeof(mac));
+	assert_int_equal(c.network.mtu, 1500);
+	assert_int_equal(ntohl(c.network.ip4.address.s_addr), 0xac10002a);
+	assert_int_equal(ntohl(c.network.ip4.gateway.s_addr), 0xac100029);
+	assert_int_equal(c.network.ip4.prefix_len, 30);
+	assert_int_equal(c.network.ip6.address.s6_addr[15], 2);
+	assert_int_equal(c.network.ip6.gateway.s6_addr[15], 1);
+	assert_int_equal(c.network.ip6.prefix_len, 64);
+	assert_int_equal(c.network.nameservers.n, 1);
+	j = boot_config_to_json(&c);
+	text = json_dumps(json_object_get(j, "network"), JSON_COMPACT);
+	assert_string_equal(text, NETWORK);
+	json_decref(j);
+	boot_config_release(&c);
+}
+
+/* A machine may have one family only, or none and still an interface. */
+static void test_boot_network_families(void **state)
+{
+	static const char *const families[] = {"ip4", "ip6"};
+
+	for (unsigned without = 1; without < 4; without++) {
+		json_t *j = json_loads(NETWORK, 0, NULL);
+		struct boot_config c, back;
+		json_t *again;
+
+		for (unsigned i = 0; i < 2; i++)
+			if (without & (1U << i))
+				json_object_del(j, families[i]);
+		assert_int_equal(boot_with_network(j, &c), 0);
+		assert_true(c.has_network);
+		assert_int_equal(c.network.ip4.prefix_len, without & 1 ? 0 : 30);
+		assert_int_equal(c.network.ip6.prefix_len, without & 2 ? 0 : 64);
+		again = boot_config_to_json(&c);
+		assert_int_equal(boot_config_from_json(again, &back, NULL), 0);
+		json_decref(again);
+		assert_memory_equal(&back.network, &c.network,
+				    offsetof(struct boot_network, nameservers));
+		boot_config_release(&back);
+		boot_config_release(&c);
+	}
+}
+
+static void test_boot_network_malformed(void **state)
+{
+	static const struct {
+		const char *key, *value;
+	} cases[] = {
+		{"mac", "null"},
+		{"mac", "7"},
+		{"mac", "\"\""},
+		{"mac", "\"02:6d:73:00:0a:0\""},
+		{"mac", "\"02:6d:73:00:0a:02:\""},
+		{"mac", "\"02:6d:73:00:0a:0g\""},
+		{"mac", "\"02:6d:73:00:0a-02\""},
+		{"mac", "\"02:6D:73:00:0a:02\""},
+		{"mtu", "null"},
+		{"mtu", "1279"},
+		{"mtu", "65521"},
+		{"mtu", "-1500"},
+		{"mtu", "\"1500\""},
+		{"nameservers", "\"172.16.0.41\""},
+		{"nameservers", "[1]"},
+		{"nameservers", "[\"localhost\"]"},
+		{"nameservers", "[\"172.16.0.41\\noptions rotate\"]"},
+		{"nameservers", "[\"1.1.1.1\",\"1.1.1.2\",\"1.1.1.3\",\"1.1.1.4\"]"},
+		{"ip4", "\"172.16.0.42\""},
+		{"ip4", "{}"},
+		{"ip4", "{\"address\":\"::1\",\"prefix_len\":30,\"gateway\":\"172.16.0.41\"}"},
+		{"ip4", "{\"address\":\"172.16.0.42\",\"prefix_len\":30,\"gateway\":\"x\"}"},
+		{"ip4", "{\"address\":\"1.1.1.2\",\"prefix_len\":33,\"gateway\":\"1.1.1.1\"}"},
+		{"ip4", "{\"address\":\"1.1.1.2\",\"prefix_len\":0,\"gateway\":\"1.1.1.1\"}"},
+		{"ip6", "{\"address\":\"fd42::2\",\"prefix_len\":129,\"gateway\":\"fd42::1\"}"},
+		{"ip6", "{\"address\":\"fd42::2\",\"prefix_len\":-1,\"gateway\":\"fd42::1\"}"},
+		{"ip6", "{\"address\":\"1.1.1.2\",\"prefix_len\":64,\"gateway\":\"fd42::1\"}"},
+	};
+	struct boot_config c;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		json_t *j = json_loads(NETWORK, 0, NULL);
+		json_t *value = json_loads(cases[i].value, JSON_DECODE_ANY, NULL);
+
+		assert_non_null(value);
+		if (json_is_null(value))
+			json_object_del(j, cases[i].key);
+		else
+			json_object_set(j, cases[i].key, value);
+		json_decref(value);
+		if (boot_with_network(j, &c) != -1)
+			fail_msg("accepted: %s %s", cases[i].key, cases[i].value);
+	}
+	assert_int_equal(boot_with_network(json_string("x"), &c), -1);
+	assert_int_equal(boot_with_network(json_null(), &c), -1);
+	assert_int_equal(boot_with_network(json_object(), &c), -1);
+}
+
 static void script_again(const void *data, size_t len, const char *member)
 {
 	struct boot_script s = {.name = xstrdup("x"), .len = len}, back;
@@ -379,6 +507,9 @@ int main(void)
 		cmocka_unit_test(test_not_an_object),
 		cmocka_unit_test(test_exec_result),
 		cmocka_unit_test(test_boot_config_fields),
+		cmocka_unit_test(test_boot_network),
+		cmocka_unit_test(test_boot_network_families),
+		cmocka_unit_test(test_boot_network_malformed),
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_boot_config_of_programs),
 		cmocka_unit_test(test_boot_config_scripts_bounds),

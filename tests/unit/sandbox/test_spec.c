@@ -92,6 +92,33 @@ static void test_optional_fields(void **state)
 	launch_spec_release(&s);
 }
 
+/* The network comes in two forms, of which the machine needs both. */
+static void test_network(void **state)
+{
+	json_t *j = spec_json(), *again, *boot = json_object_get(j, "boot");
+	struct launch_spec s;
+	struct err e = {0};
+
+	json_object_set_new(j, "net", json_string("mtu 1500\n"));
+	assert_int_equal(launch_spec_from_json(j, &s, &e), -1);
+	json_object_set_new(boot, "network",
+			    json_pack("{s:s, s:i}", "mac", "02:6d:73:00:01:02", "mtu", 1500));
+	assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
+	json_decref(j);
+	assert_string_equal(s.net, "mtu 1500\n");
+	again = launch_spec_to_json(&s);
+	launch_spec_release(&s);
+	assert_null(s.net);
+	assert_int_equal(launch_spec_from_json(again, &s, &e), 0);
+	json_decref(again);
+	assert_string_equal(s.net, "mtu 1500\n");
+	assert_true(s.boot.has_network);
+	free(s.net);
+	s.net = xstrdup("\xff");
+	assert_null(launch_spec_to_json(&s));
+	launch_spec_release(&s);
+}
+
 /* Each of these in place of the good value (null: left out) makes the spec unacceptable. */
 static void test_malformed(void **state)
 {
@@ -126,6 +153,8 @@ static void test_malformed(void **state)
 		{"image_files", "{}"},
 		{"image_files", "[\"/h/a\",1]"},
 		{"image_files", "[null]"},
+		{"net", "1"},
+		{"net", "[]"},
 		{"boot", "null"},
 		{"boot", "{}"},
 		{"boot", "[]"},
@@ -219,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_init_client),
 		cmocka_unit_test(test_optional_fields),
+		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_not_an_object),
 		cmocka_unit_test(test_bad_utf8_is_not_encoded),
