@@ -221,8 +221,10 @@ static void on_socket(struct ev *ev, uint32_t events)
 /*
  * A connected socket; -1 with errno.
  *
- * #syscalls:outside socket(AF_INET,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK) connect
- * #syscalls:outside socket(AF_INET6,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK)
+ * #syscalls:outside socket(AF_INET,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK,0) connect
+ * #syscalls:outside socket(AF_INET6,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK,0)
+ * #syscalls:outside socket(AF_INET,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK,IPPROTO_ICMP)
+ * #syscalls:outside socket(AF_INET6,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK,IPPROTO_ICMPV6)
  */
 static int open_socket(const struct addr *addr, uint16_t port, int protocol)
 {

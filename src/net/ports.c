@@ -151,7 +151,7 @@ static void on_pause(struct timer *t)
 	loop_add(port->ports->loop, &port->ev, EPOLLIN);
 }
 
-/* #syscalls:ports accept4 setsockopt close */
+/* #syscalls:ports accept4 setsockopt(SOL_SOCKET,SO_LINGER) close */
 static void on_listener(struct ev *ev, uint32_t events)
 {
 	struct port *port = container_of(ev, struct port, ev);

@@ -214,8 +214,8 @@ static void on_datagram(struct ev *ev, uint32_t events)
 }
 
 /*
- * #syscalls:dns socket(AF_INET,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK) connect sendto close
- * #syscalls:dns socket(AF_INET6,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK) getrandom
+ * #syscalls:dns socket(AF_INET,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK,0) connect sendto close
+ * #syscalls:dns socket(AF_INET6,SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK,0) getrandom
  */
 static int ask_by_udp(struct query *q, const struct net_server *s)
 {

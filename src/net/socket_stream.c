@@ -53,7 +53,7 @@ static void socket_shut(struct stream *s)
 	shutdown(self(s)->ev.fd, SHUT_WR);
 }
 
-/* #syscalls:socket setsockopt close */
+/* #syscalls:socket setsockopt(SOL_SOCKET,SO_LINGER) setsockopt(IPPROTO_TCP,TCP_NODELAY) close */
 static void socket_close(struct stream *s, bool reset)
 {
 	struct socket_stream *ss = self(s);
@@ -173,8 +173,8 @@ static struct stream *new_stream(struct loop *loop, int fd, bool open)
 }
 
 /*
- * #syscalls:socket socket(AF_INET,SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK) connect
- * #syscalls:socket socket(AF_INET6,SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK)
+ * #syscalls:socket socket(AF_INET,SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK,0) connect
+ * #syscalls:socket socket(AF_INET6,SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK,0)
  */
 struct stream *socket_stream_connect(struct loop *loop, const struct addr *addr, uint16_t port)
 {
