@@ -339,6 +339,7 @@ static int bind_port(struct port *port, uint16_t *chosen, struct err *e)
 	socklen_t len = addr_to_sockaddr(&spec->addr, spec->host_port, &ss);
 	struct addr own;
 	const int one = 1;
+	int r;
 	int fd = socket(ss.ss_family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
@@ -356,7 +357,8 @@ static int bind_port(struct port *port, uint16_t *chosen, struct err *e)
 	len = sizeof(ss);
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || !addr_from_sockaddr(&ss, &own, chosen))
 		return err_set(e, ERR_SYSTEM, "cannot tell the port that was bound");
-	return 0;
+	r = loop_add(port->ports->loop, &port->ev, EPOLLIN);
+	return r < 0 ? cannot_bind(spec, -r, e) : 0;
 }
 
 struct ports *ports_new(struct loop *loop, const struct net_spec *spec, uint16_t *chosen, struct err *e)
@@ -381,18 +383,11 @@ struct ports *ports_new(struct loop *loop, const struct net_spec *spec, uint16_t
 	return p;
 }
 
-int ports_start(struct ports *p, struct stack *stack, ports_visitor_fn *visitor, void *ctx)
+void ports_start(struct ports *p, struct stack *stack, ports_visitor_fn *visitor, void *ctx)
 {
 	p->stack = stack;
 	p->visitor = visitor;
 	p->ctx = ctx;
-	for (unsigned int i = 0; i < p->n; i++) {
-		int r = loop_add(p->loop, &p->ports[i].ev, EPOLLIN);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 struct ports *ports_free(struct ports *p)

@@ -106,8 +106,7 @@ class World:
         self.host.ip(f"addr add {HOST4}/24 dev up0", f"addr add {HOST6}/64 dev up0 nodad",
                      f"addr add {HOST_PUBLIC4} dev lo",
                      "route add default via 192.168.50.1", "route add ::/0 via fd50::1")
-        # So that unprivileged ping is a matter of the policy.
-        self.host.run("sh", "-c", "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range")
+        self.host.allow_ping()
         resolv = os.path.join(self.folder, "resolv.conf")
         with open(resolv, "w", encoding="ascii") as f:
             f.write(f"nameserver {DNS_GOOD}\n")
@@ -154,6 +153,7 @@ class Guest:
             f"addr add {self.v4}/30 dev eth0", "link set eth0 up",
             f"addr add {self.v6}/64 dev eth0 nodad", f"route add default via {self.gateway4}",
             f"route add ::/0 via {self.gateway6}")
+        self.namespace.allow_ping()
         resolv = os.path.join(world.folder, f"guest-resolv-{number}")
         with open(resolv, "w", encoding="ascii") as f:
             f.write(f"nameserver {self.gateway4}\noptions timeout:5 attempts:1\n")

@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -115,7 +116,7 @@ static pid_t start_net(struct bridge *b, char **argv)
 	strv_take(&args, xasprintf("--wake=%d", spawn_pass_fd(&s, b->wake)));
 	strv_take(&args, xasprintf("--call=%d", spawn_pass_fd(&s, b->call)));
 	strv_take(&args, xasprintf("--spec=%d", spawn_pass_fd(&s, spec_fd)));
-	strv_take(&args, xasprintf("--events=%d", spawn_pass_fd(&s, STDOUT_FILENO)));
+	strv_take(&args, xasprintf("--events=%d", spawn_pass_fd(&s, fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))));
 	if (*resolv)
 		strv_take(&args, xasprintf("--resolv-conf=%d",
 					   spawn_pass_fd(&s, open(resolv, O_RDONLY | O_CLOEXEC))));

@@ -101,7 +101,7 @@ def test_denials_are_logged_with_the_rule(world):
     with world.guest("rule deny:egress@10.0.0.0/8", preset="none") as guest:
         guest.probe(probe("tcp", "10.20.30.40"), probe("udp", PUBLIC4, 7))
         by_rule = guest.await_event("deny tcp 10.20.30.40:443")
-        assert "deny:egress@10.0.0.0/8" in by_rule
+        assert "deny@10.0.0.0/8" in by_rule
         assert "default" in guest.await_event(f"deny udp {PUBLIC4}:7")
 
 
@@ -124,6 +124,7 @@ def test_domain_allowed(world):
 
 
 def test_domain_denied(world):
+    world.service.arrived()
     names(world, {"bad.test": [["A", PUBLIC4, 60]], "sub.bad.test": [["A", PUBLIC4, 60]],
                   "fine.test": [["A", PUBLIC4_OTHER, 60]],
                   "alias.test": [["CNAME", "bad.test", 60], ["A", PUBLIC4, 60]]})

@@ -61,7 +61,7 @@ static void release(struct used *r)
 	operands_release(&r->ops);
 }
 
-static struct used accept(const char *dir, const struct use *u)
+static struct used taken(const char *dir, const struct use *u)
 {
 	struct used r = use(dir, u);
 
@@ -72,7 +72,7 @@ static struct used accept(const char *dir, const struct use *u)
 
 static void test_fields(void **state)
 {
-	struct used r = accept(
+	struct used r = taken(
 		*state, &(struct use){{"image: alpine\n"
 				       "pull_policy: missing\n"
 				       "cpus: 2\nmemory: 1G\n"
@@ -108,14 +108,14 @@ static void test_fields(void **state)
 /* A script without an interpreter's line gets that of the shell. */
 static void test_scripts(void **state)
 {
-	struct used r = accept(*state, &(struct use){{"image: a\nshell: bash\nscripts: "
+	struct used r = taken(*state, &(struct use){{"image: a\nshell: bash\nscripts: "
 						      "{one: 'a ${B}', two: \"#!/bin/x\\ny\"}"}});
 
 	assert_int_equal(r.o->raw_scripts.n, 2);
 	assert_string_equal(r.o->raw_scripts.v[0], "one=#!/usr/bin/env bash\na ${B}");
 	assert_string_equal(r.o->raw_scripts.v[1], "two=#!/bin/x\ny");
 	release(&r);
-	r = accept(*state, &(struct use){{"image: a\nscripts: {one: x}"}});
+	r = taken(*state, &(struct use){{"image: a\nscripts: {one: x}"}});
 	assert_string_equal(r.o->raw_scripts.v[0], "one=#!/bin/sh\nx");
 	release(&r);
 }
@@ -124,7 +124,7 @@ static void test_scripts(void **state)
 static void test_order(void **state)
 {
 	struct used r =
-		accept(*state, &(struct use){{"image: a\ncpus: 2\nmemory: 1G\n"
+		taken(*state, &(struct use){{"image: a\ncpus: 2\nmemory: 1G\n"
 					      "env: {A: 1, B: 1}\ncmd: [x, y]\n",
 					      "image: {oci: b}\ncpus: 3\nenv: {B: 2}\ncmd: [z]\n"},
 					     {"-c", "4", "-e", "A=9"}});
@@ -137,7 +137,7 @@ static void test_order(void **state)
 	assert_string_equal(r.o->env.v[1], "B=2");
 	assert_string_equal(r.o->env.v[2], "A=9"); /* of one name the last counts */
 	release(&r);
-	r = accept(*state, &(struct use){{"image: a"}, {"typed", "--", "cmd"}});
+	r = taken(*state, &(struct use){{"image: a"}, {"typed", "--", "cmd"}});
 	assert_int_equal(r.ops.args.n, 1);
 	assert_string_equal(r.ops.args.v[0], "typed");
 	assert_string_equal(r.ops.command.v[0], "cmd");
@@ -149,7 +149,7 @@ static void test_variables(void **state)
 	struct used r;
 
 	setenv("MSB_TEST_A", "value", 1);
-	r = accept(*state, &(struct use){{"image: a\nenv: {A: '${MSB_TEST_A}', "
+	r = taken(*state, &(struct use){{"image: a\nenv: {A: '${MSB_TEST_A}', "
 					  "B: 'x${MSB_TEST_A}${MSB_TEST_A}y', C: '$${B} $B $ $', "
 					  "D: '$$'}"}});
 	assert_string_equal(r.o->env.v[0], "A=value");
@@ -169,10 +169,10 @@ static void test_image_beside_the_file(void **state)
 
 	assert_int_equal(mkdir(root, 0700), 0);
 	real = realpath(root, NULL);
-	r = accept(*state, &(struct use){{"image: ./root"}});
+	r = taken(*state, &(struct use){{"image: ./root"}});
 	assert_string_equal(r.ops.args.v[0], real);
 	release(&r);
-	r = accept(*state, &(struct use){{"image: {bind: ./root}"}});
+	r = taken(*state, &(struct use){{"image: {bind: ./root}"}});
 	assert_string_equal(r.ops.args.v[0], real);
 	release(&r);
 }
@@ -240,7 +240,7 @@ static void test_without_files(void **state)
 	assert_int_equal(r.e.code, ERR_USAGE);
 	assert_non_null(strstr(r.e.msg, "<IMAGE>"));
 	release(&r);
-	r = accept(*state, &(struct use){{0}, {"-c", "2", "image"}});
+	r = taken(*state, &(struct use){{0}, {"-c", "2", "image"}});
 	assert_int_equal(r.o->cpus, 2);
 	release(&r);
 }
