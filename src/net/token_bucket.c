@@ -9,19 +9,21 @@
 #include "base/clock.h"
 #include "base/util.h"
 
-/* A bucket never takes longer than this to fill: rates of less than a token in an hour are none. */
+/* No bucket takes longer to fill, however large the burst. */
 #define BURST_MAX (3600 * NSEC_PER_SEC)
 
 void token_bucket_init(struct token_bucket *b, uint64_t rate, uint64_t burst)
 {
-	unsigned __int128 ns = 0;
+	uint64_t fill = BURST_MAX;
 
-	if (rate)
-		ns = (unsigned __int128)MAX(burst, (uint64_t)1) * NSEC_PER_SEC / rate;
-	*b = (struct token_bucket){
-		.rate = rate,
-		.burst = ns > BURST_MAX ? BURST_MAX : MAX((uint64_t)ns, (uint64_t)1),
-	};
+	if (rate) {
+		unsigned __int128 ns =
+			(unsigned __int128)MAX(burst, (uint64_t)1) * NSEC_PER_SEC / rate;
+
+		if (ns < fill)
+			fill = MAX((uint64_t)ns, (uint64_t)1);
+	}
+	*b = (struct token_bucket){.rate = rate, .burst = fill};
 }
 
 uint64_t token_bucket_when(const struct token_bucket *b)
