@@ -72,6 +72,7 @@ static void print_timing(const struct run *r)
 		{"spawn", s->prepared, l->spawned},
 		{"kernel", l->spawned, l->hello},
 		{"agent", l->hello, l->ready},
+		{"net", l->spawned, l->net},
 		{"exec", r->launched ? l->ready : s->prepared, s->started},
 		{"command", s->started, s->ended},
 		{"teardown", s->ended, s->gone},
