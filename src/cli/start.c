@@ -168,7 +168,8 @@ static json_t *make_config(struct cli *cli, const struct sandbox_options *o, con
 			err_set(e, ERR_INVALID, "options must be valid UTF-8");
 	}
 	json_decref(record);
-	if (config && guest_options_store(o, config, e) < 0) {
+	if (config && (guest_options_store(o, config, e) < 0 ||
+		       network_options_store(&o->network, config, e) < 0)) {
 		json_decref(config);
 		config = NULL;
 	}
