@@ -16,6 +16,8 @@ struct loop {
 	/* The round being delivered, so that removal can take events back. */
 	struct epoll_event round[ROUND_EVENTS];
 	int round_n;
+	struct deferred *deferred; /* in the order in which they are to run */
+	struct deferred **deferred_end;
 	loop_round_fn *on_round;
 	void *on_round_arg;
 };
@@ -26,6 +28,7 @@ struct loop *loop_new(void)
 
 	if (!l)
 		return NULL;
+	l->deferred_end = &l->deferred;
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll_fd < 0) {
 		free(l);
@@ -71,6 +74,11 @@ void loop_del(struct loop *l, struct ev *ev)
 	if (!ev->active)
 		return;
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, ev->fd, NULL);
+	loop_forget(l, ev);
+}
+
+void loop_forget(struct loop *l, struct ev *ev)
+{
 	ev->active = false;
 	for (int i = 0; i < l->round_n; i++)
 		if (l->round[i].data.ptr == ev)
@@ -102,10 +110,47 @@ void timer_cancel(struct loop *l, struct timer *t)
 	t->active = false;
 }
 
+void loop_defer(struct loop *l, struct deferred *d)
+{
+	if (d->active)
+		return;
+	d->active = true;
+	d->next = NULL;
+	*l->deferred_end = d;
+	l->deferred_end = &d->next;
+}
+
+void loop_undefer(struct loop *l, struct deferred *d)
+{
+	struct deferred **p = &l->deferred;
+
+	if (!d->active)
+		return;
+	while (*p != d)
+		p = &(*p)->next;
+	*p = d->next;
+	if (!*p)
+		l->deferred_end = p;
+	d->active = false;
+}
+
+/* What they defer themselves is done as well: nothing waits for the next event. */
+static void run_deferred(struct loop *l)
+{
+	struct deferred *d;
+
+	while ((d = l->deferred) && !l->stop) {
+		loop_undefer(l, d);
+		d->fn(d);
+	}
+}
+
 static int time_to_next(const struct loop *l)
 {
 	uint64_t now, ms;
 
+	if (l->deferred)
+		return 0;
 	if (!l->timers)
 		return -1;
 	now = clock_mono_ns();
@@ -153,6 +198,7 @@ int loop_run(struct loop *l)
 		l->round_n = 0;
 		if (!l->stop)
 			run_timers(l);
+		run_deferred(l);
 		if (!l->stop && l->on_round)
 			l->on_round(l->on_round_arg);
 	}

@@ -28,6 +28,13 @@ struct timer {
 	struct timer *next;
 };
 
+/* Something to be done soon, but not before whoever asked for it has returned. */
+struct deferred {
+	bool active;
+	void (*fn)(struct deferred *d);
+	struct deferred *next;
+};
+
 /* Returns NULL with errno set. */
 struct loop *loop_new(void);
 struct loop *loop_free(struct loop *l);
@@ -38,13 +45,22 @@ int loop_add(struct loop *l, struct ev *ev, uint32_t events);
 int loop_mod(struct loop *l, struct ev *ev, uint32_t events);
 /* Stops watching; to be called before the descriptor is closed. A no-op on an inactive one. */
 void loop_del(struct loop *l, struct ev *ev);
+/*
+ * The same for a descriptor that is closed next, by which the kernel forgets it: one call less. It
+ * must have no duplicate.
+ */
+void loop_forget(struct loop *l, struct ev *ev);
 
 /* Runs t->fn once at CLOCK_MONOTONIC `deadline` or soon after; replaces an earlier deadline. */
 void timer_set(struct loop *l, struct timer *t, uint64_t deadline);
 void timer_cancel(struct loop *l, struct timer *t);
 
+/* Runs d->fn once in this round, or when the loop next runs; a no-op when it is going to be. */
+void loop_defer(struct loop *l, struct deferred *d);
+void loop_undefer(struct loop *l, struct deferred *d);
+
 /*
- * Has `fn` called with `arg` after each round of events and due timers, before the loop sleeps: for
+ * Has `fn` called with `arg` after each round of events, due timers and what was deferred, before the loop sleeps: for
  * what is better done once for all of them. There is one such function; NULL for none.
  */
 typedef void loop_round_fn(void *arg);

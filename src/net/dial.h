@@ -43,6 +43,10 @@ struct dial_target {
  * denied unless a rule allows them by address, the gateway's address means the host's loopback.
  */
 void dial_decide(const struct dial *d, enum policy_protocol protocol, const struct flow_key *key,
-		 const char *claimed, uint64_t now, struct dial_target *ret);
+		 enum policy_claim claim, const char *claimed, uint64_t now,
+		 struct dial_target *ret);
+/* Tells of a denial; `claimed`: NULL, or the name that the guest meant. */
+void dial_denied(const struct dial *d, const char *proto, const struct flow_key *key,
+		 const char *claimed, const char *why);
 /* stack_ops.tcp_open's work: decides, attaches or refuses. */
 void dial_tcp(struct dial *d, struct tcp_conn *c, const struct flow_key *key, uint64_t now);

@@ -46,6 +46,8 @@ struct dns_question {
 int dns_question_parse(const uint8_t *msg, size_t len, struct dns_question *ret);
 
 /* An answer from upstream, checked against what was asked. */
+#define DNS_CHAIN_MAX 16
+
 struct dns_address {
 	struct addr addr;
 	uint32_t ttl;
@@ -54,35 +56,34 @@ struct dns_address {
 struct dns_answer {
 	enum dns_rcode rcode;
 	bool truncated;
-	uint32_t ttl; /* the least of the chain; of a negative one, the SOA's */
-	char chain[16]
-		  [DOMAIN_LEN]; /* names that CNAME and DNAME lead through, after the asked one */
+	uint32_t ttl; /* the least of what counts; of a negative one, what its SOA allows */
+	/* Names that CNAME records lead through, the asked one first. */
+	char chain[DNS_CHAIN_MAX][DOMAIN_LEN];
 	unsigned int n_chain;
-	struct dns_address addrs[DNS_ANSWERS_MAX];
+	struct dns_address addrs[DNS_ANSWERS_MAX]; /* of the chain's last name */
 	unsigned int n_addrs;
-	bool has_hints; /* SVCB or HTTPS records: they can carry addresses */
 };
 
 /*
- * 0; -EBADMSG when it is malformed or not the answer to `q` (name, type, class, exactly one
- * question). Addresses count wherever they are: in the answer, authority and additional sections
- * and in the hints of SVCB and HTTPS records; only those of the chain are in `addrs` for pinning,
- * see `foreign`.
+ * 0; -EBADMSG when it is malformed or not the answer to `q` with the id `id` (name, type, class,
+ * exactly one question). Only records of the answer section that belong to the chain count.
  */
-int dns_answer_parse(const uint8_t *msg, size_t len, const struct dns_question *q,
+int dns_answer_parse(const uint8_t *msg, size_t len, const struct dns_question *q, uint16_t id,
 		     struct dns_answer *ret);
 
 /* Writes a query for the question with a new id; returns its length. `size` >= 300. */
 size_t dns_query_write(uint8_t *msg, size_t size, const struct dns_question *q, uint16_t id);
 /*
- * The answer for the guest, made anew and never passed through: the question as it was spelled,
- * then the records of the answer section of upstream's `msg` that belong to the chain (names
- * uncompressed or ours), TTLs lowered by `age` seconds and at least 1, no authority section but the
- * SOA of a negative one, our own OPT. `max`: what fits the asker; longer ones come with TC and
- * without records. Returns its length.
+ * The answer for the guest, made anew and never passed through: the question as it was spelled, and
+ * the records of upstream's answer section that belong to the chain, their names written out and their
+ * TTLs lowered by `age` seconds (at least 1). Records that could carry addresses of their own (SVCB,
+ * HTTPS) are left out. `msg` is one that dns_answer_parse took, giving `a`. `max`: what the asker takes; a
+ * longer one comes with TC and without records. Returns its length; `size` >= DNS_ERROR_MAX.
  */
-size_t dns_reply_write(uint8_t *out, size_t size, const struct dns_question *q, const uint8_t *msg,
-		       size_t len, uint32_t age, size_t max);
+#define DNS_ERROR_MAX 512
+size_t dns_reply_write(uint8_t *out, size_t size, const struct dns_question *q,
+		       const struct dns_answer *a, const uint8_t *msg, size_t len, uint32_t age,
+		       size_t max);
 /* One without records. */
 size_t dns_error_write(uint8_t *out, size_t size, const struct dns_question *q,
 		       enum dns_rcode rcode);

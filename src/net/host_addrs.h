@@ -14,5 +14,3 @@ struct host_addrs;
 struct host_addrs *host_addrs_new(struct loop *loop);
 struct host_addrs *host_addrs_free(struct host_addrs *h);
 bool host_addrs_has(const struct host_addrs *h, const struct addr *a);
-/* Does the host have a route for the family (a default or any global one)? */
-bool host_addrs_has_family(const struct host_addrs *h, bool v6);

@@ -7,14 +7,15 @@
 #pragma once
 
 #include "base/loop.h"
+#include "net/policy.h"
 #include "net/sniff.h"
 #include "net/stream.h"
 
 /*
- * The decision: NULL (with errno; EPERM: denied) or the stream to go on with, whose `opened` is yet
- * to come. `claimed` is a name, "" for hidden, or NULL when it is neither TLS nor HTTP.
+ * The decision: NULL (with errno; EPERM: denied) or the stream to go on with, whose `opened` is yet to
+ * come. `claimed` is a name with CLAIM_NAME, otherwise NULL.
  */
-typedef struct stream *inspect_decide_fn(void *ctx, const char *claimed);
+typedef struct stream *inspect_decide_fn(void *ctx, enum policy_claim claim, const char *claimed);
 
 /*
  * It is open at once for the guest (opened(0) follows by the loop). `token` is copied

@@ -14,7 +14,7 @@
 
 /* The parts of the program, the busiest first. */
 enum jail_kind {
-	JAIL_MAIN_NET, /* #union: loop net main libc */
+	JAIL_MAIN_NET, /* #union: loop net socket outside dns ports host-addrs main libc */
 	JAIL_KIND_COUNT
 };
 

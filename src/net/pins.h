@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which names our resolver has given the guest for an address, and until when: the evidence that
- * domain rules need. Bounded: the pin that ends first makes room.
+ * domain rules need. Bounded: the pin that was confirmed longest ago makes room.
  */
 #pragma once
 

@@ -17,7 +17,8 @@ typedef void ports_visitor_fn(void *ctx, const char *proto, const struct addr *p
  */
 struct ports *ports_new(struct loop *loop, const struct net_spec *spec, uint16_t *chosen,
 			struct err *e);
-void ports_start(struct ports *p, struct stack *stack, ports_visitor_fn *visitor, void *ctx);
+/* 0 or -errno. */
+int ports_start(struct ports *p, struct stack *stack, ports_visitor_fn *visitor, void *ctx);
 struct ports *ports_free(struct ports *p);
 /* A datagram of the guest that answers a client of a published UDP port; false: it is none. */
 bool ports_udp(struct ports *p, const struct flow_key *key, const uint8_t *data, size_t len);

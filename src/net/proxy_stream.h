@@ -6,9 +6,6 @@
 #include "net/spec.h"
 #include "net/stream.h"
 
-/*
- * `name`: what the proxy is asked for instead of the address, if it has names of its own; NULL:
- * the address, which is what policy has decided about. NULL with errno.
- */
+/* The proxy is asked for the address, which is what was decided about. NULL with errno. */
 struct stream *proxy_stream_connect(struct loop *loop, const struct net_proxy *proxy,
 				    const struct addr *addr, uint16_t port);

@@ -29,23 +29,23 @@ struct resolver_config {
 	/* A name or an answer was denied; `why` as of policy_why, or "rebinding protection: ...".
 	 */
 	void (*denied)(void *ctx, const char *name, const char *why);
-	/* Sends a datagram to upstream by our own sockets; NULL: as usual. */
 	void *ctx;
 	uint8_t secret[16];
 };
 
 /* NULL with errno. */
 struct resolver *resolver_new(struct loop *loop, const struct resolver_config *c);
+/* After its streams were closed. */
 struct resolver *resolver_free(struct resolver *r);
 
 /*
- * A question in a datagram. `reply` gets the answer, perhaps before this returns, perhaps never
+ * A question, over TCP or in a datagram; it may change while it is looked at. `reply` gets the answer, perhaps before this returns, perhaps never
  * (what is not worth an answer); `token` says whose it is (copied, at most RESOLVER_TOKEN_MAX
  * bytes).
  */
 #define RESOLVER_TOKEN_MAX 64
 typedef void resolver_reply_fn(void *ctx, const void *token, const uint8_t *msg, size_t len);
-void resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, const void *token,
+void resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, const void *token,
 		  size_t token_len, resolver_reply_fn *reply, void *ctx);
 /* The far end of a TCP connection to port 53 (RFC 7766); NULL: no memory. opened(0) follows by the
  * loop. */

@@ -6,8 +6,9 @@
  *	guest <-> tcp.c (struct tcp_conn) <-> struct stream <-> [filters] <-> socket
  *
  * The TCP side calls the operations; the stream calls its user (the TCP side, or the filter in
- *front of it) when something has changed. A user's function may call operations of the stream, also
- * close, before it returns: the stream does not touch itself afterwards.
+ * front of it) when something has changed, from the loop and never out of an operation. A user's
+ * function may call operations of the stream, also close, before it returns: the stream does not
+ * touch itself afterwards.
  */
 #pragma once
 

@@ -13,6 +13,7 @@ import tempfile
 import pytest
 
 import harness
+import networld
 import oci
 import registry
 from faulty import FaultyRegistry
@@ -191,3 +192,11 @@ def server(image):
     running = FaultyRegistry(image)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """Namespaces with an internet, a LAN and more around a host, which the tests of the network share."""
+    w = networld.World(tmp_path_factory.mktemp("world"))
+    yield w
+    w.close()

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Until it is decided, the guest's bytes are kept here; they are copied before they are looked at. Then the
+ * real stream takes over: it calls the user directly, and what the user calls costs one indirection. First of
+ * all it gets the bytes that were kept.
+ */
+#include "net/inspect_stream.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/util.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Who says nothing for this long waits for the server to speak first, as it is with mail and SSH; the
+ * protocols that have names for us begin at once.
+ */
+#define SILENCE (300 * NSEC_PER_MSEC)
+/* Who has begun to say something has this long to end it. */
+#define PATIENCE (10 * NSEC_PER_SEC)
+
+struct inspect_stream {
+	struct stream stream;
+	struct loop *loop;
+	inspect_decide_fn *decide;
+	uint8_t token[INSPECT_TOKEN_MAX];
+	struct stream *next; /* NULL: not decided */
+	bool next_open;
+	bool shut; /* the guest says no more */
+	bool told_open;
+	bool patient; /* it has begun to speak */
+	int error; /* -errno: it was denied, or could not be */
+	struct buf kept;
+	struct timer timer;
+	struct deferred telling;
+};
+
+static struct inspect_stream *self(struct stream *s)
+{
+	return container_of(s, struct inspect_stream, stream);
+}
+
+static void fail(struct inspect_stream *is, int error)
+{
+	is->error = error;
+	timer_cancel(is->loop, &is->timer);
+	loop_defer(is->loop, &is->telling);
+}
+
+/* --- the real stream's events -------------------------------------------------------------- */
+
+/* Passes on what was kept. False when there is more, or when it failed. */
+static bool pass_kept(struct inspect_stream *is)
+{
+	while (buf_len(&is->kept)) {
+		struct iovec iov = {(void *)buf_data(&is->kept), buf_len(&is->kept)};
+		ssize_t n = stream_write(is->next, &iov, 1);
+
+		if (n < 0)
+			fail(is, (int)n);
+		if (n <= 0)
+			return false;
+		buf_consume(&is->kept, (size_t)n);
+	}
+	buf_release(&is->kept);
+	if (is->shut)
+		stream_shut(is->next);
+	return true;
+}
+
+static void on_opened(void *ctx, int error)
+{
+	struct inspect_stream *is = ctx;
+
+	if (error) {
+		fail(is, error);
+		return;
+	}
+	is->next_open = true;
+	if (pass_kept(is))
+		is->stream.user->writable(is->stream.ctx);
+}
+
+static void on_readable(void *ctx)
+{
+	struct inspect_stream *is = ctx;
+
+	is->stream.user->readable(is->stream.ctx);
+}
+
+static void on_writable(void *ctx)
+{
+	struct inspect_stream *is = ctx;
+
+	if (is->next_open && pass_kept(is))
+		is->stream.user->writable(is->stream.ctx);
+}
+
+static void on_failed(void *ctx, int error)
+{
+	struct inspect_stream *is = ctx;
+
+	is->stream.user->failed(is->stream.ctx, error);
+}
+
+static const struct stream_user_ops next_user = {on_opened, on_readable, on_writable, on_failed};
+
+/* --- the decision -------------------------------------------------------------------------- */
+
+static void decide(struct inspect_stream *is, bool end)
+{
+	struct sniff found;
+	enum policy_claim claim;
+
+	if (is->next || is->error)
+		return;
+	sniff(buf_data(&is->kept), buf_len(&is->kept), end, &found);
+	if (found.result == SNIFF_MORE)
+		return;
+	timer_cancel(is->loop, &is->timer);
+	claim = found.result == SNIFF_NAME	? CLAIM_NAME
+		: found.result == SNIFF_OTHER ? CLAIM_NONE
+					      : CLAIM_HIDDEN;
+	is->next = is->decide(is->token, claim, claim == CLAIM_NAME ? found.name : NULL);
+	if (!is->next) {
+		fail(is, -errno);
+		return;
+	}
+	is->next->user = &next_user;
+	is->next->ctx = is;
+}
+
+static void on_timer(struct timer *t)
+{
+	decide(container_of(t, struct inspect_stream, timer), true);
+}
+
+static void on_telling(struct deferred *d)
+{
+	struct inspect_stream *is = container_of(d, struct inspect_stream, telling);
+
+	if (is->told_open) {
+		is->stream.user->failed(is->stream.ctx, is->error);
+		return;
+	}
+	is->told_open = true;
+	if (is->error)
+		loop_defer(is->loop, d);
+	is->stream.user->opened(is->stream.ctx, 0);
+}
+
+/* --- operations ---------------------------------------------------------------------------- */
+
+static ssize_t inspect_write(struct stream *s, const struct iovec *iov, int n)
+{
+	struct inspect_stream *is = self(s);
+	ssize_t done = 0;
+
+	if (is->error)
+		return is->error;
+	if (is->next_open)
+		return buf_len(&is->kept) ? 0 : stream_write(is->next, iov, n);
+	for (int i = 0; i < n; i++) {
+		size_t len = MIN(iov[i].iov_len, buf_room(&is->kept));
+
+		if (buf_append(&is->kept, iov[i].iov_base, len) < 0)
+			return -ENOMEM;
+		done += (ssize_t)len;
+		if (len < iov[i].iov_len)
+			break;
+	}
+	if (!is->next && !is->patient) {
+		is->patient = true;
+		timer_set(is->loop, &is->timer, clock_mono_ns() + PATIENCE);
+	}
+	decide(is, false);
+	return done;
+}
+
+static void inspect_shut(struct stream *s)
+{
+	struct inspect_stream *is = self(s);
+
+	is->shut = true;
+	if (is->next_open && buf_len(&is->kept) == 0)
+		stream_shut(is->next);
+	else
+		decide(is, true);
+}
+
+static ssize_t inspect_read(struct stream *s, const struct iovec *iov, int n)
+{
+	struct inspect_stream *is = self(s);
+
+	if (is->error)
+		return is->error;
+	return is->next_open ? stream_read(is->next, iov, n) : -EAGAIN;
+}
+
+static void inspect_close(struct stream *s, bool reset)
+{
+	struct inspect_stream *is = self(s);
+
+	if (is->next)
+		stream_close(is->next, reset);
+	timer_cancel(is->loop, &is->timer);
+	loop_undefer(is->loop, &is->telling);
+	buf_release(&is->kept);
+	free(is);
+}
+
+static const struct stream_ops ops = {inspect_write, inspect_shut, inspect_read, inspect_close};
+
+struct stream *inspect_stream_new(struct loop *loop, inspect_decide_fn *decide_fn, const void *token,
+				  size_t token_len)
+{
+	struct inspect_stream *is = calloc(1, sizeof(*is));
+
+	if (!is) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	is->stream.ops = &ops;
+	is->loop = loop;
+	is->decide = decide_fn;
+	memcpy(is->token, token, MIN(token_len, sizeof(is->token)));
+	buf_init(&is->kept, SNIFF_MAX);
+	is->timer.fn = on_timer;
+	is->telling.fn = on_telling;
+	timer_set(loop, &is->timer, clock_mono_ns() + SILENCE);
+	loop_defer(loop, &is->telling);
+	return &is->stream;
+}
