@@ -14,18 +14,25 @@ static void add_nameserver(const struct net_family *f, struct boot_network *ret)
 	strv_add(&ret->nameservers, text);
 }
 
+static void put_v4(const struct addr *a, uint8_t out[4])
+{
+	struct in_addr in = addr_v4(a);
+
+	memcpy(out, &in, sizeof(in));
+}
+
 void network_boot(const struct net_spec *s, struct boot_network *ret)
 {
 	memcpy(ret->mac, s->mac, sizeof(ret->mac));
 	ret->mtu = s->mtu;
 	if (s->v4.on) {
-		ret->ip4.address = addr_v4(&s->v4.guest);
-		ret->ip4.gateway = addr_v4(&s->v4.gateway);
+		put_v4(&s->v4.guest, ret->ip4.address);
+		put_v4(&s->v4.gateway, ret->ip4.gateway);
 		ret->ip4.prefix_len = s->v4.prefix_len;
 	}
 	if (s->v6.on) {
-		memcpy(&ret->ip6.address, s->v6.guest.b, sizeof(ret->ip6.address));
-		memcpy(&ret->ip6.gateway, s->v6.gateway.b, sizeof(ret->ip6.gateway));
+		memcpy(ret->ip6.address, s->v6.guest.b, sizeof(ret->ip6.address));
+		memcpy(ret->ip6.gateway, s->v6.gateway.b, sizeof(ret->ip6.gateway));
 		ret->ip6.prefix_len = s->v6.prefix_len;
 	}
 	/* One is enough, and old resolvers know only the older kind. */

@@ -46,12 +46,12 @@ static void test_both_sides_are_told_the_same(void **state)
 	assert_memory_equal(n->mac, mac, sizeof(mac));
 	assert_int_equal(n->mtu, NET_MTU_DEFAULT);
 	assert_int_equal(n->ip4.prefix_len, 30);
-	assert_int_equal(ntohl(n->ip4.gateway.s_addr), 0xac10000d);
-	assert_int_equal(ntohl(n->ip4.address.s_addr), 0xac10000e);
+	assert_memory_equal(n->ip4.gateway, "\xac\x10\x00\x0d", 4);
+	assert_memory_equal(n->ip4.address, "\xac\x10\x00\x0e", 4);
 	inet_pton(AF_INET6, "fd42:6d73:62:3::2", &guest);
 	inet_pton(AF_INET6, "fd42:6d73:62:3::1", &gateway);
-	assert_memory_equal(&n->ip6.address, &guest, sizeof(guest));
-	assert_memory_equal(&n->ip6.gateway, &gateway, sizeof(gateway));
+	assert_memory_equal(n->ip6.address, &guest, sizeof(guest));
+	assert_memory_equal(n->ip6.gateway, &gateway, sizeof(gateway));
 	assert_int_equal(n->ip6.prefix_len, 64);
 	assert_int_equal(n->nameservers.n, 1);
 	assert_string_equal(n->nameservers.v[0], "172.16.0.13");
