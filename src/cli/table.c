@@ -101,7 +101,8 @@ static const struct command net_commands[] = {
 		.summary = "Say what would become of a connection, and why",
 		.details = "TARGET is an address or a domain name. Nothing is sent. Of a name, the "
 			   "question for it is explained,\n"
-			   "and a connection to a public address that is its. [default port: 443]",
+			   "and a connection to a public address of it. The port is 443 unless it "
+			   "is given.",
 		COMMAND(net_explain),
 		.min_args = 2,
 		.max_args = 2,
