@@ -118,14 +118,14 @@ static void add_all(struct batch *b, int index, const struct boot_network *n)
 {
 	add_link(b, index, n->mtu);
 	if (n->ip4.prefix_len) {
-		add_address(b, index, AF_INET, &n->ip4.address, sizeof(n->ip4.address),
+		add_address(b, index, AF_INET, n->ip4.address, sizeof(n->ip4.address),
 			    n->ip4.prefix_len);
-		add_route(b, index, AF_INET, &n->ip4.gateway, sizeof(n->ip4.gateway));
+		add_route(b, index, AF_INET, n->ip4.gateway, sizeof(n->ip4.gateway));
 	}
 	if (n->ip6.prefix_len) {
-		add_address(b, index, AF_INET6, &n->ip6.address, sizeof(n->ip6.address),
+		add_address(b, index, AF_INET6, n->ip6.address, sizeof(n->ip6.address),
 			    n->ip6.prefix_len);
-		add_route(b, index, AF_INET6, &n->ip6.gateway, sizeof(n->ip6.gateway));
+		add_route(b, index, AF_INET6, n->ip6.gateway, sizeof(n->ip6.gateway));
 	}
 	b->last->nlmsg_flags |= NLM_F_ACK;
 }

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/network.h"
 #include "cli/start.h"
 
 #include <stdio.h>
@@ -55,16 +56,25 @@ static json_t *last_end(const struct cli *cli, const struct sandbox_row *row)
 	return j;
 }
 
+/* The configuration with what the network's means in place of how it is kept. */
+static json_t *shown_config(json_t *config)
+{
+	json_t *shown = json_copy(config);
+
+	json_object_set_new(shown, "network", network_describe(json_object_get(config, "network")));
+	return shown;
+}
+
 static json_t *to_json(const struct cli *cli, const struct sandbox_row *row)
 {
 	char created[RFC3339_LEN], updated[RFC3339_LEN];
 
 	rfc3339_format(row->created_at, created);
 	rfc3339_format(row->updated_at, updated);
-	return json_pack("{s:s, s:s, s:o, s:b, s:s, s:s, s:O, s:O, s:o?, s:o?}", "name", row->name,
+	return json_pack("{s:s, s:s, s:o, s:b, s:s, s:s, s:O, s:o, s:o?, s:o?}", "name", row->name,
 			 "status", sandbox_status_name(row->status), "image", json_text(row->image),
 			 "ephemeral", row->ephemeral, "created_at", created, "updated_at", updated,
-			 "labels", row->labels, "config", row->config, "root_disk",
+			 "labels", row->labels, "config", shown_config(row->config), "root_disk",
 			 root_disk(cli, row), "last_end", last_end(cli, row));
 }
 
@@ -241,6 +251,7 @@ static void print_sandbox(const struct sandbox_row *row, json_t *j)
 	print_field("Machine:", json_string_of(row->config, "machine"));
 	print_field("Kernel:", json_string_of(row->config, "kernel"));
 	print_field("Security:", json_string_of(row->config, "security") ?: "default");
+	network_print(json_object_get(json_object_get(j, "config"), "network"));
 	print_environment(json_object_get(row->config, "env"));
 	print_mounts(json_object_get(row->config, "tmpfs"));
 	print_limits(json_object_get(row->config, "rlimits"));

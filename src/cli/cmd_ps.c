@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/network.h"
 #include "cli/start.h"
 
 #include <stdio.h>
@@ -118,16 +119,16 @@ static json_int_t config_number(const struct sandbox_row *row, const char *key)
 }
 
 /* What is in force and what it may grow to are the same as long as neither can be changed. */
-static json_t *ps_json(const struct sandbox_row *row)
+static json_t *ps_json(const struct sandbox_row *row, json_t *ports)
 {
 	_cleanup_free_ char *command = sandbox_command_text(row);
 	json_int_t cpus = config_number(row, "cpus"), memory = config_number(row, "memory_mib");
 
-	return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:[], s:O}", "name", row->name,
+	return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:O, s:O}", "name", row->name,
 			 "status", sandbox_status_name(row->status), "image", json_text(row->image),
 			 "command", json_text(*command ? command : NULL), "cpus", cpus, "max_cpus",
-			 cpus, "memory_mib", memory, "max_memory_mib", memory, "ports", "labels",
-			 row->labels);
+			 cpus, "memory_mib", memory, "max_memory_mib", memory, "ports", ports,
+			 "labels", row->labels);
 }
 
 static char *quoted_command(const struct sandbox_row *row)
@@ -138,7 +139,7 @@ static char *quoted_command(const struct sandbox_row *row)
 	return *command ? xasprintf("\"%s\"", text) : xstrdup("-");
 }
 
-static void ps_table_add(struct table *t, const struct sandbox_row *row)
+static void ps_table_add(struct table *t, const struct sandbox_row *row, json_t *ports)
 {
 	unsigned cpus = (unsigned)config_number(row, "cpus");
 	unsigned memory = (unsigned)config_number(row, "memory_mib");
@@ -149,15 +150,19 @@ static void ps_table_add(struct table *t, const struct sandbox_row *row)
 	table_add(t, xasprintf("%u / %u", cpus, cpus));
 	table_add(t, xasprintf("%u MiB / %u MiB", memory, memory));
 	table_add(t, xstrdup(sandbox_status_name(row->status)));
-	table_add(t, xstrdup("-")); /* sandboxes have no network yet that could have ports */
+	table_add(t, network_ports_text(ports));
 }
 
 /* `one`: of the sandbox that was named, whose JSON is no list. */
-static void print_ps(const struct ps_args *a, bool one, const struct sandbox_row *rows, size_t n)
+static void print_ps(const struct cli *cli, const struct ps_args *a, bool one,
+		     const struct sandbox_row *rows, size_t n)
 {
+	_cleanup_free_ json_t **ports = xcalloc(n + 1, sizeof(*ports));
 	json_t *json = a->format && !a->quiet ? json_array() : NULL;
 	struct table t;
 
+	if (!a->quiet)
+		network_ports(&cli->home, rows, n, ports);
 	table_init(&t, 7, "NAME", "IMAGE", "COMMAND", "CPUS", "MEM", "STATUS", "PORTS");
 	for (size_t i = 0; i < n; i++) {
 		/* Its row may have said so and its lock otherwise. */
@@ -166,13 +171,15 @@ static void print_ps(const struct ps_args *a, bool one, const struct sandbox_row
 		if (a->quiet)
 			puts(rows[i].name);
 		else if (json)
-			json_array_append_new(json, ps_json(&rows[i]));
+			json_array_append_new(json, ps_json(&rows[i], ports[i]));
 		else
-			ps_table_add(&t, &rows[i]);
+			ps_table_add(&t, &rows[i], ports[i]);
 	}
 	if (!a->quiet && !json && t.cells.n == t.columns)
 		fputs(a->all ? "No sandboxes found.\n" : "No running sandboxes.\n", stderr);
 	table_print(&t);
+	for (size_t i = 0; i < n; i++)
+		json_decref(ports[i]);
 	if (json && one) {
 		print_json(json_incref(json_array_get(json, 0)));
 		json_decref(json);
@@ -190,7 +197,7 @@ static int ps_one(struct cli *cli, const struct ps_args *a, const char *name, st
 			       a->all ? "all" : "label");
 	if (cli_open(cli, e) < 0 || sandboxes_get(&cli->db, &cli->home, name, &row, e) < 0)
 		return -1;
-	print_ps(a, true, &row, 1);
+	print_ps(cli, a, true, &row, 1);
 	sandbox_row_release(&row);
 	return 0;
 }
@@ -210,7 +217,7 @@ int cmd_ps(struct cli *cli, void *args, struct operands *ops, struct err *e)
 		return ps_one(cli, a, ops->args.v[0], e);
 	if (cli_open(cli, e) < 0 || sandboxes_list(&cli->db, &cli->home, &q, &rows, &n, e) < 0)
 		return -1;
-	print_ps(a, false, rows, n);
+	print_ps(cli, a, false, rows, n);
 	sandbox_rows_free(rows, n);
 	return 0;
 }

@@ -34,7 +34,8 @@ static const struct opt run_only_opts[] = {
 	{0},
 };
 
-const struct opt *const run_options[] = {sandbox_opts, run_only_opts, later_opts, NULL};
+const struct opt *const run_options[] = {sandbox_opts, network_opts, run_only_opts, later_opts,
+					 NULL};
 const size_t run_args_size = sizeof(struct run_args);
 
 /* What one `msb run` goes through; CLOCK_MONOTONIC ns, 0: not reached. */
@@ -72,6 +73,7 @@ static void print_timing(const struct run *r)
 		{"spawn", s->prepared, l->spawned},
 		{"kernel", l->spawned, l->hello},
 		{"agent", l->hello, l->ready},
+		{"net", l->spawned, l->net},
 		{"exec", r->launched ? l->ready : s->prepared, s->started},
 		{"command", s->started, s->ended},
 		{"teardown", s->ended, s->gone},

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "cli/guest_options.h"
+#include "cli/network_values.h"
 #include "cli/yaml_reader.h"
 
 #include <errno.h>
@@ -404,6 +405,91 @@ static int take_mounts(struct conf *c, const char *name, const char *option, jso
 	return 0;
 }
 
+/* A list of texts that become rules: the action, then what the file says. */
+static int take_targets(struct conf *c, const char *name, const char *action, json_t *value)
+{
+	json_t *item;
+	size_t i;
+
+	if (!json_is_array(value))
+		return wrong(c, name, "a list");
+	json_array_foreach (value, i, item) {
+		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
+		_cleanup_free_ char *target = scalar(c, where, item), *text = NULL;
+		char *rule;
+
+		if (!target)
+			return -1;
+		text = xasprintf("%s@%s", action, target);
+		rule = network_rule(text, c->err);
+		if (!rule)
+			return err_wrap(c->err, "%s", where);
+		strv_take(&c->args->network.conf_rules, rule);
+	}
+	return 0;
+}
+
+static int take_dns(struct conf *c, const char *name, json_t *value)
+{
+	static const char *const known[] = {"rebind_protection", "nameservers", NULL};
+	json_t *protection = json_object_get(value, "rebind_protection");
+	json_t *servers = json_object_get(value, "nameservers");
+
+	if (check_members(c, name, value, known) < 0)
+		return -1;
+	if (protection && !json_is_boolean(protection))
+		return wrong(c, "network.dns.rebind_protection", "true or false");
+	if (json_is_false(protection))
+		c->args->network.no_rebind_protection = true;
+	return servers ? take_list(c, "network.dns.nameservers", "dns-nameserver", servers, NULL)
+		       : 0;
+}
+
+/* What is listed as allowed is all that is, unless there is a policy, too. */
+static int take_lists(struct conf *c, json_t *value)
+{
+	json_t *deny = json_object_get(value, "deny"), *allow = json_object_get(value, "allow");
+
+	if (deny && take_targets(c, "network.deny", "deny", deny) < 0)
+		return -1;
+	if (allow && take_targets(c, "network.allow", "allow", allow) < 0)
+		return -1;
+	if (!json_array_size(allow) || json_object_get(value, "policy"))
+		return 0;
+	return set_option(c, "network.allow", "net-default-egress", "deny");
+}
+
+static int take_network(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	static const char *const known[] = {"policy", "allow", "deny",           "ports",
+					    "dns",    "tls",   "trust_host_cas", "max_connections",
+					    NULL};
+	json_t *policy, *ports, *dns, *max;
+
+	if (json_is_string(value))
+		return take_scalar(c, name, option, value);
+	if (check_members(c, name, value, known) < 0)
+		return -1;
+	if (json_object_get(value, "tls") || json_object_get(value, "trust_host_cas"))
+		return err_set(c->err, ERR_UNSUPPORTED,
+			       "%s: this version of msb has no TLS interception", name);
+	policy = json_object_get(value, "policy");
+	ports = json_object_get(value, "ports");
+	dns = json_object_get(value, "dns");
+	max = json_object_get(value, "max_connections");
+	if ((policy && take_scalar(c, "network.policy", option, policy) < 0) ||
+	    take_lists(c, value) < 0 ||
+	    (ports && take_list(c, "network.ports", "port", ports, NULL) < 0) ||
+	    (dns && take_dns(c, "network.dns", dns) < 0))
+		return -1;
+	return max ? take_scalar(c, "network.max_connections", "max-connections", max) : 0;
+}
+
+static int take_ports(struct conf *c, const char *name, const char *option, json_t *value)
+{
+	return take_list(c, name, option, value, NULL);
+}
+
 static int take_unsupported(struct conf *c, const char *name, const char *option, json_t *value)
 {
 	return err_set(c->err, ERR_UNSUPPORTED, "%s: this version of msb has no %s", name, option);
@@ -430,8 +516,8 @@ static const struct field fields[] = {
 	{"init", take_init, "init"},
 	{"mounts", take_mounts, "tmpfs"},
 	{"scripts", take_scripts, "script-raw"},
-	{"network", take_unsupported, "network"},
-	{"ports", take_unsupported, "published ports"},
+	{"network", take_network, "network-policy"},
+	{"ports", take_ports, "port"},
 	{"secrets", take_unsupported, "secrets"},
 	{"patches", take_unsupported, "patches of the root"},
 	{"patch_files", take_unsupported, "patches of the root"},

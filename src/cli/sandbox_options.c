@@ -97,8 +97,7 @@ const struct opt sandbox_opts[] = {
 	{                                                        \
 		name, letter, metavar, NULL, 0, NULL, NULL, what \
 	}
-#define SHARES  "shared folders and volumes"
-#define NETWORK "network"
+#define SHARES "shared folders and volumes"
 
 const struct opt later_opts[] = {
 	LATER("volume", 'v', "SRC:DST", SHARES),
@@ -109,20 +108,7 @@ const struct opt later_opts[] = {
 	LATER("root-disk", 0, "SPEC", "choice of the root's disk"),
 	LATER("snapshot", 0, "NAME", "snapshots"),
 	LATER("from-snapshot", 0, "NAME", "snapshots"),
-	LATER("port", 'p', "HOST:GUEST", NETWORK),
-	LATER("network-policy", 0, "POLICY", NETWORK),
-	LATER("net", 0, "PROFILE", NETWORK),
-	LATER("no-net", 0, NULL, NETWORK),
-	LATER("net-rule", 0, "RULE", NETWORK),
-	LATER("net-default", 0, "ACTION", NETWORK),
-	LATER("net-default-egress", 0, "ACTION", NETWORK),
-	LATER("net-default-ingress", 0, "ACTION", NETWORK),
-	LATER("deny-domain", 0, "NAME", NETWORK),
-	LATER("deny-domain-suffix", 0, "NAME", NETWORK),
-	LATER("max-connections", 0, "N", NETWORK),
-	LATER("dns-nameserver", 0, "ADDRESS", NETWORK),
-	LATER("proxy", 0, "URL", NETWORK),
-	LATER("vsock", 0, "PATH:PORT", NETWORK),
+	LATER("vsock", 0, "PATH:PORT", "sockets of the host"),
 	LATER("secret", 0, "SPEC", "secrets"),
 	LATER("on-secret-violation", 0, "ACTION", "secrets"),
 	LATER("tls-intercept", 0, NULL, "TLS interception"),
@@ -302,7 +288,7 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 	if (o->tmpfs.n > BOOT_TMPFS_MAX)
 		return err_set(e, ERR_INVALID, "too many tmpfs mounts (at most %d)",
 			       BOOT_TMPFS_MAX);
-	if (guest_options_check(o, e) < 0)
+	if (guest_options_check(o, e) < 0 || network_options_check(&o->network, o->quiet, e) < 0)
 		return -1;
 	if (registry_ca_certs_check(o->ca_certs, e) < 0 || sandbox_fetch_options(o, &fetch, e) < 0)
 		return -1;

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/image_tool.h"
+#include "cli/network_options.h"
 #include "proto/message.h"
 
 #define SANDBOX_HOSTNAME_MAX  64
@@ -51,6 +52,7 @@ struct sandbox_options {
 	bool insecure;
 	char *ca_certs;
 	bool quiet;
+	struct network_options network;
 	struct strv conf;                   /* files, see conf.h */
 	json_t *conf_entrypoint, *conf_cmd; /* arrays from them; NULL: the image's */
 };

@@ -6,6 +6,7 @@
 #include "cli/guest_options.h"
 #include "cli/image_tool.h"
 #include "cli/machine.h"
+#include "cli/network_boot.h"
 #include "cli/turn.h"
 
 #include <errno.h>
@@ -168,7 +169,8 @@ static json_t *make_config(struct cli *cli, const struct sandbox_options *o, con
 			err_set(e, ERR_INVALID, "options must be valid UTF-8");
 	}
 	json_decref(record);
-	if (config && guest_options_store(o, config, e) < 0) {
+	if (config && (guest_options_store(o, config, e) < 0 ||
+		       network_options_store(&o->network, config, e) < 0)) {
 		json_decref(config);
 		config = NULL;
 	}
@@ -339,7 +341,8 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 	s->kernel = kernel ? xstrdup(kernel) : NULL;
 	if (guest_boot(row->config, &s->boot, e) < 0)
 		return err_wrap(e, "damaged configuration of '%s'", row->name);
-	if (boot_init(row, command, &s->boot, e) < 0)
+	if (network_launch(json_object_get(row->config, "network"), row->net_slot, s, e) < 0 ||
+	    boot_init(row, command, &s->boot, e) < 0)
 		return -1;
 	s->init_client = attached && command && command->join;
 	if (command && !attached) {

@@ -10,7 +10,15 @@
  *    "security": "default" or "restricted",
  *    "rlimits": [{"resource": "nofile", "soft", "hard": number or "unlimited"}],
  *    "scripts": [{"name", "text" or "base64"}],
- *    "init": {"path": absolute or "auto", "args": [..], "env": [K=V]}}
+ *    "init": {"path": absolute or "auto", "args": [..], "env": [K=V]},
+ *    "network": null (or missing) for no network device, or
+ *      {"policy": its name; missing: none but what follows,
+ *       "egress", "ingress": "allow" or "deny", instead of the policy's defaults,
+ *       "rules": [texts in front of the policy's],
+ *       "ports": [{"protocol": "tcp" or "udp", "bind", "host_port": 0 for any, "guest_port"}],
+ *       "nameservers": ["ADDRESS:PORT"], "rebind_protection": bool, "max_connections",
+ *       "egress_bytes_per_sec", "ingress_bytes_per_sec", "egress_packets_per_sec",
+ *       "ingress_packets_per_sec", "proxy": URL (never shown), "proxy_password_env"}}
  */
 #pragma once
 

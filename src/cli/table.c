@@ -94,6 +94,22 @@ static const struct command registry_commands[] = {
 	{0},
 };
 
+static const struct command net_commands[] = {
+	{
+		.name = "explain",
+		.usage = "[OPTIONS] <NAME> <TARGET>[:PORT]",
+		.summary = "Say what would become of a connection, and why",
+		.details = "TARGET is an address or a domain name. Nothing is sent. Of a name, the "
+			   "question for it is explained,\n"
+			   "and a connection to a public address of it. The port is 443 unless it "
+			   "is given.",
+		COMMAND(net_explain),
+		.min_args = 2,
+		.max_args = 2,
+	},
+	{0},
+};
+
 static const struct command commands[] = {
 	{
 		.name = "run",
@@ -248,6 +264,13 @@ static const struct command commands[] = {
 		.summary = "Start the idle time of running sandboxes anew",
 		COMMAND(touch),
 		.max_args = SIZE_MAX,
+	},
+	{
+		.name = "net",
+		.group = "Sandboxes",
+		.usage = "<COMMAND>",
+		.summary = "Look at the networks of sandboxes",
+		.subcommands = net_commands,
 	},
 	{
 		.name = "metrics",

@@ -270,3 +270,49 @@ void policy_why(const struct policy *p, const struct policy_verdict *v, enum pol
 		snprintf(out, POLICY_WHY_LEN, "the default for %s",
 			 d == POLICY_INGRESS ? "ingress" : "egress");
 }
+
+/* DNS over TLS, multicast DNS, LLMNR, NetBIOS: what is asked there cannot be checked. */
+static bool is_name_port(uint16_t port)
+{
+	return port == 853 || port == 5353 || port == 5355 || port == 137;
+}
+
+static bool by_address(const struct policy_verdict *v)
+{
+	return v->rule && (v->rule->kind == TARGET_PREFIX || v->rule->kind == TARGET_HOST);
+}
+
+static void end_flow(struct policy_flow *f, enum flow_route route, const char *why)
+{
+	f->route = route;
+	if (why)
+		snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+void policy_flow(const struct policy *p, const struct policy_query *q, bool proxied,
+		 struct policy_flow *ret)
+{
+	bool has_port = q->protocol == PROTO_TCP || q->protocol == PROTO_UDP;
+	struct policy_verdict v;
+
+	if (addr_is_unspecified(&q->addr)) {
+		end_flow(ret, FLOW_DENY, "no address");
+		return;
+	}
+	if (has_port && q->port == DNS_PORT) {
+		end_flow(ret, FLOW_RESOLVER, "the resolver decides about each name");
+		return;
+	}
+	v = policy_decide(p, q);
+	policy_why(p, &v, POLICY_EGRESS, ret->why);
+	if (v.answer == POLICY_SAYS_DENY)
+		end_flow(ret, FLOW_DENY, NULL);
+	else if (has_port && is_name_port(q->port) && !by_address(&v))
+		end_flow(ret, FLOW_DENY, "names are asked for at the gateway only");
+	else if (v.answer == POLICY_SAYS_WAIT)
+		end_flow(ret, FLOW_WAIT, NULL);
+	else if (proxied && q->protocol != PROTO_TCP && !q->is_host)
+		end_flow(ret, FLOW_DENY, "it does not go through the proxy");
+	else
+		end_flow(ret, FLOW_ALLOW, NULL);
+}

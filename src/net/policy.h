@@ -113,7 +113,25 @@ struct policy_verdict policy_decide_name(const struct policy *p, const char *nam
  */
 bool policy_allows_address(const struct policy *p, const struct addr *a, bool is_host);
 
+/* "tcp" and so on, as in rules. */
+const char *policy_protocol_name(enum policy_protocol p);
+
 /* "rule 3, allow@public" or "the default for egress"; what denials are logged with. */
 #define POLICY_WHY_LEN 320
 void policy_why(const struct policy *p, const struct policy_verdict *v, enum policy_direction d,
 		char out[POLICY_WHY_LEN]);
+
+/*
+ * What becomes of a flow out of the sandbox, with what no rule can change: port 53 is the
+ * resolver's, other ways to ask for names are shut unless a rule opens that very address or the
+ * host, and only TCP goes through a proxy (`proxied`).
+ */
+enum flow_route { FLOW_DENY, FLOW_ALLOW, FLOW_WAIT, FLOW_RESOLVER };
+
+struct policy_flow {
+	enum flow_route route;
+	char why[POLICY_WHY_LEN];
+};
+
+void policy_flow(const struct policy *p, const struct policy_query *q, bool proxied,
+		 struct policy_flow *ret);

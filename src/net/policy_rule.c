@@ -31,6 +31,11 @@ void policy_rule_release(struct policy_rule *r)
 	*r = (struct policy_rule){0};
 }
 
+const char *policy_protocol_name(enum policy_protocol p)
+{
+	return protocols[p];
+}
+
 static int find_word(const char *const *words, size_t n, const char *s)
 {
 	for (size_t i = 0; i < n; i++)

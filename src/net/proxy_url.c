@@ -17,6 +17,7 @@ static const struct scheme {
 	{"socks4", PROXY_SOCKS4, 1080},
 	{"socks4a", PROXY_SOCKS4A, 1080},
 	{"socks5", PROXY_SOCKS5, 1080},
+	{"socks5h", PROXY_SOCKS5, 1080}, /* names are resolved before it in any case */
 	{"http", PROXY_HTTP, 3128},
 };
 

@@ -398,8 +398,8 @@ static json_t *network_to_json(const struct boot_network *n)
 		 b[5]);
 	j = json_pack("{s:s, s:i, s:o}", "mac", mac, "mtu", (int)n->mtu, "nameservers",
 		      nameservers);
-	set_address(j, AF_INET, &n->ip4.address, &n->ip4.gateway, n->ip4.prefix_len);
-	set_address(j, AF_INET6, &n->ip6.address, &n->ip6.gateway, n->ip6.prefix_len);
+	set_address(j, AF_INET, n->ip4.address, n->ip4.gateway, n->ip4.prefix_len);
+	set_address(j, AF_INET6, n->ip6.address, n->ip6.gateway, n->ip6.prefix_len);
 	return j;
 }
 
@@ -461,8 +461,8 @@ static int get_network(json_t *j, struct boot_config *c, struct err *e)
 	if (!v)
 		return 0;
 	if (get_string(v, "mac", &mac, e) < 0 || get_u64(v, "mtu", BOOT_MTU_MAX, &mtu, e) < 0 ||
-	    get_address(v, AF_INET, &n->ip4.address, &n->ip4.gateway, &n->ip4.prefix_len, e) < 0 ||
-	    get_address(v, AF_INET6, &n->ip6.address, &n->ip6.gateway, &n->ip6.prefix_len, e) < 0 ||
+	    get_address(v, AF_INET, n->ip4.address, n->ip4.gateway, &n->ip4.prefix_len, e) < 0 ||
+	    get_address(v, AF_INET6, n->ip6.address, n->ip6.gateway, &n->ip6.prefix_len, e) < 0 ||
 	    get_strings(v, "nameservers", &n->nameservers, e) < 0 ||
 	    check_nameservers(&n->nameservers, e) < 0)
 		return -1;

@@ -10,7 +10,6 @@
 #include "proto/frame.h"
 
 #include <jansson.h>
-#include <netinet/in.h>
 
 #define PROTOCOL_VERSION 1
 
@@ -98,12 +97,12 @@ int boot_script_from_json(json_t *j, struct boot_script *ret, struct err *e);
 #define BOOT_MTU_MAX         65520
 
 struct boot_ip4 {
-	struct in_addr address, gateway;
-	unsigned prefix_len; /* 0: the machine has no IPv4 */
+	uint8_t address[4], gateway[4]; /* network order */
+	unsigned prefix_len;            /* 0: the machine has no IPv4 */
 };
 
 struct boot_ip6 {
-	struct in6_addr address, gateway;
+	uint8_t address[16], gateway[16];
 	unsigned prefix_len; /* 0: the machine has no IPv6 */
 };
 

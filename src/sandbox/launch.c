@@ -95,7 +95,7 @@ int launch_start(const struct home *h, const struct sandbox_row *row, int lock_f
 int launch_wait_ready(struct launch *l, struct launch_times *ret, struct err *e)
 {
 	struct frame f;
-	json_int_t t[6] = {0};
+	json_int_t t[7] = {0};
 	json_t *j;
 	int r = frame_read(l->fd, &l->in, &f);
 
@@ -111,16 +111,23 @@ int launch_wait_ready(struct launch *l, struct launch_times *ret, struct err *e)
 		if (r == 0)
 			r = err_set(e, ERR_INTERNAL, "unexpected answer of the monitor");
 	} else {
-		r = json_unpack(j, "{s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "times", "start", &t[0],
-				"spec", &t[1], "spawned", &t[2], "hello", &t[3], "ready", &t[4],
-				"agent_setup_ns", &t[5]);
+		r = json_unpack(j, "{s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "times", "start",
+				&t[0], "spec", &t[1], "spawned", &t[2], "hello", &t[3], "net",
+				&t[4], "ready", &t[5], "agent_setup_ns", &t[6]);
 		if (r < 0)
 			err_set(e, ERR_INTERNAL, "unexpected answer of the monitor");
 	}
 	json_decref(j);
 	if (r == 0 && ret)
-		*ret = (struct launch_times){(uint64_t)t[0], (uint64_t)t[1], (uint64_t)t[2],
-					     (uint64_t)t[3], (uint64_t)t[4], (uint64_t)t[5]};
+		*ret = (struct launch_times){
+			.start = (uint64_t)t[0],
+			.spec = (uint64_t)t[1],
+			.spawned = (uint64_t)t[2],
+			.hello = (uint64_t)t[3],
+			.net = (uint64_t)t[4],
+			.ready = (uint64_t)t[5],
+			.agent_setup_ns = (uint64_t)t[6],
+		};
 	return r;
 }
 

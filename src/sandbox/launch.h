@@ -12,9 +12,10 @@ struct launch {
 	struct buf in;
 };
 
-/* What `ready` reports: CLOCK_MONOTONIC ns, except agent_setup_ns, which is a duration. */
+/* What `ready` reports: CLOCK_MONOTONIC ns, except agent_setup_ns, which is a duration. `net` is 0
+ * if there is no network. */
 struct launch_times {
-	uint64_t start, spec, spawned, hello, ready, agent_setup_ns;
+	uint64_t start, spec, spawned, hello, net, ready, agent_setup_ns;
 };
 
 /*

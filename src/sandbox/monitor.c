@@ -9,17 +9,18 @@
  * alone, so that it goes away with the monitor however that dies, and with it the claim that the
  * sandbox runs.
  *
- * On the launch connection comes the launch spec; the monitor starts msb-vmm, answers the agent's
- * call home, and reports `ready` (an event) or the failure (a result). If the spec says attached,
- * the sandbox lives no longer than the launcher: end of file on the connection, be it by
- * shutdown(2) or because the launcher was killed, ends the sandbox. The monitor closes its end
- * only when everything is gone, which is how the launcher knows.
+ * On the launch connection comes the launch spec; the monitor starts msb-vmm and, if the sandbox
+ * has a network, msb-net, answers the agent's call home, and reports `ready` (an event) or the
+ * failure (a result). If the spec says attached, the sandbox lives no longer than the launcher: end
+ * of file on the connection, be it by shutdown(2) or because the launcher was killed, ends the
+ * sandbox. The monitor closes its end only when everything is gone, which is how the launcher
+ * knows.
  *
- * Everything the monitor starts dies with it: msb-vmm asks the kernel to be killed when its
- * parent ends, and does the same for what it starts. When the machine's process ends, whatever
- * the reason, the monitor records how in end.json (or deletes an ephemeral sandbox), answers who
- * waits, and exits. There is one loop, one thread, and no state that outlives the process except
- * those files.
+ * Everything the monitor starts dies with it: msb-vmm and msb-net ask the kernel to be killed when
+ * their parent ends, and msb-vmm does the same for what it starts. When the machine's process ends,
+ * whatever the reason, the monitor ends msb-net, records how in end.json (or deletes an ephemeral
+ * sandbox), answers who waits, and exits. There is one loop, one thread, and no state that outlives
+ * the process except those files.
  */
 #include "sandbox/monitor.h"
 
@@ -87,11 +88,12 @@ static json_t *stage_report(const struct monitor *m)
 {
 	const struct stage_times *t = &m->times;
 
-	return json_pack("{s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "event", "ready",
+	return json_pack("{s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "event", "ready",
 			 "machine", machine_kind_name(m->spec.machine), "times", "start",
 			 (json_int_t)t->start, "spec", (json_int_t)t->spec, "spawned",
-			 (json_int_t)t->spawned, "hello", (json_int_t)t->hello, "ready",
-			 (json_int_t)t->ready, "agent_setup_ns", (json_int_t)t->agent_setup_ns);
+			 (json_int_t)t->spawned, "hello", (json_int_t)t->hello, "net",
+			 (json_int_t)t->net, "ready", (json_int_t)t->ready, "agent_setup_ns",
+			 (json_int_t)t->agent_setup_ns);
 }
 
 static void answer_launcher(struct monitor *m, uint8_t type, json_t *j)
@@ -118,7 +120,17 @@ static void on_deadline(struct timer *t)
 		monitor_boot_failed(m, "the guest did not come up within %d s",
 				    (int)(READY_TIMEOUT_NS / NSEC_PER_SEC));
 	else
-		vmm_kill(m);
+		child_kill(&m->vmm.child);
+}
+
+/* Ends the machine at once for a reason, if there is none yet. */
+static void break_off(struct monitor *m, enum end_cause cause, const char *fmt, va_list ap)
+{
+	if (m->cause == END_NONE)
+		vsnprintf(m->end_text, sizeof(m->end_text), fmt, ap);
+	set_cause(m, cause);
+	m->state = MONITOR_STOPPING;
+	child_kill(&m->vmm.child);
 }
 
 void monitor_boot_failed(struct monitor *m, const char *fmt, ...)
@@ -128,12 +140,23 @@ void monitor_boot_failed(struct monitor *m, const char *fmt, ...)
 	if (m->state != MONITOR_BOOTING && m->state != MONITOR_LAUNCHING)
 		return;
 	va_start(ap, fmt);
-	if (m->cause == END_NONE)
-		vsnprintf(m->end_text, sizeof(m->end_text), fmt, ap);
+	break_off(m, END_BOOT_FAILED, fmt, ap);
 	va_end(ap);
-	set_cause(m, END_BOOT_FAILED);
-	m->state = MONITOR_STOPPING;
-	vmm_kill(m);
+}
+
+void monitor_lost(struct monitor *m, const char *hint, const char *fmt, ...)
+{
+	bool boots = m->state == MONITOR_BOOTING;
+	va_list ap;
+
+	/* A guest that shuts down can do so without. */
+	if (!boots && m->state != MONITOR_READY)
+		return;
+	if (boots)
+		snprintf(m->end_hint, sizeof(m->end_hint), "%s", hint);
+	va_start(ap, fmt);
+	break_off(m, boots ? END_BOOT_FAILED : END_CRASHED, fmt, ap);
+	va_end(ap);
 }
 
 /* How much of the time before the machine is killed the guest's programs get for their end. */
@@ -158,7 +181,7 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 	/* Nothing of an ephemeral sandbox is kept, so there is nothing to write out first. */
 	if (grace_ms == 0 || m->spec.ephemeral || m->state != MONITOR_READY) {
 		if (!asked || grace_ms == 0)
-			vmm_kill(m);
+			child_kill(&m->vmm.child);
 		else if (deadline < m->deadline.deadline)
 			timer_set(m->loop, &m->deadline, deadline);
 		m->state = MONITOR_STOPPING;
@@ -187,9 +210,9 @@ void monitor_stop_for(struct monitor *m, enum end_cause cause, const char *fmt, 
 /* How a run that was not ended by us came to its end, from the machine's last words. */
 static void judge_end(struct monitor *m, int status)
 {
-	const char *end = m->vmm.end;
+	const char *end = m->vmm.child.end;
 	bool broken = str_starts_with(end, "panic") || str_starts_with(end, "error") ||
-		      str_starts_with(end, "triple-fault") || (!*end && !m->vmm.killed);
+		      str_starts_with(end, "triple-fault") || (!*end && !m->vmm.child.killed);
 
 	/* The owner often leaves because the machine broke, and is noticed before that. */
 	if (m->cause == END_OWNER_GONE && broken)
@@ -286,6 +309,7 @@ static void remove_files(struct monitor *m)
 void monitor_ended(struct monitor *m, int status)
 {
 	judge_end(m, status);
+	child_end(&m->net.child);
 	/* What the machine started is killed with it; it must be gone before we say so. */
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
@@ -293,6 +317,8 @@ void monitor_ended(struct monitor *m, int status)
 		struct err e;
 
 		err_set(&e, ERR_BOOT, "%s", m->end_text[0] ? m->end_text : "did not start");
+		if (m->end_hint[0])
+			err_hint(&e, "%s", m->end_hint);
 		monitor_note(m, "boot failed: %s", e.msg);
 		answer_launcher(m, FRAME_RESULT, message_error(&e));
 	} else if (m->cause == END_REQUESTED) {
@@ -315,6 +341,8 @@ void monitor_ended(struct monitor *m, int status)
 
 void monitor_ready(struct monitor *m)
 {
+	if (m->state != MONITOR_BOOTING || !m->boot.done || !net_is_up(m))
+		return;
 	m->times.ready = clock_mono_ns();
 	m->state = MONITOR_READY;
 	timer_cancel(m->loop, &m->deadline);
@@ -354,7 +382,7 @@ static int start(struct monitor *m, struct err *e)
 		return -1;
 	if (m->cause == END_REQUESTED)
 		return err_set(e, ERR_STATE, STOPPED_TOO_SOON);
-	if (vmm_start(m, e) < 0)
+	if (net_prepare(m, e) < 0 || vmm_start(m, e) < 0 || net_start(m, e) < 0)
 		return -1;
 	m->state = MONITOR_BOOTING;
 	m->deadline.fn = on_deadline;
@@ -370,12 +398,9 @@ static void launch_failed(struct monitor *m, struct err *e)
 	set_cause(m, END_BOOT_FAILED);
 	log_error("%s", e->msg);
 	answer_launcher(m, FRAME_RESULT, message_error(e));
-	if (m->vmm.pid > 0) {
-		m->state = MONITOR_STOPPING;
-		vmm_kill(m);
-		waitpid(m->vmm.pid, NULL, 0);
-		m->vmm.pid = 0;
-	}
+	m->state = MONITOR_STOPPING;
+	child_end(&m->vmm.child);
+	child_end(&m->net.child);
 	if (m->spec.sandbox_dir && !m->spec.ephemeral && m->sandbox_dir >= 0)
 		write_end(m);
 	if (m->spec.sandbox_dir && m->run_dir >= 0)
@@ -487,7 +512,12 @@ int main(int argc, char **argv)
 		.logs_dir = -1,
 		.run_dir = -1,
 		.boot = {.offers_fd = -1, .fd = -1},
-		.vmm = {.pidfd = -1, .events_fd = -1, .console_fd = -1},
+		.vmm = {.child = CHILD_INIT, .console_fd = -1},
+		.net = {.child = CHILD_INIT,
+			.rings_fd = -1,
+			.wake_fd = -1,
+			.call_fd = -1,
+			.ports = json_array()},
 		.pause.fd = -1,
 		.metrics.upper_fd = -1,
 		.times.start = clock_mono_ns(),
@@ -515,6 +545,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_DUMPABLE, 0);
 	status = run(&m);
 	vmm_release(&m);
+	net_release(&m);
 	boot_release(&m);
 	pause_release(&m);
 	metrics_release(&m);

@@ -5,6 +5,7 @@
 #include "base/loop.h"
 #include "base/stats.h"
 #include "sandbox/logfile.h"
+#include "sandbox/monitor_child.h"
 #include "sandbox/spec.h"
 
 struct monitor;
@@ -45,7 +46,8 @@ struct stage_times {
 	uint64_t spec;    /* launch spec received */
 	uint64_t spawned; /* vmm started */
 	uint64_t hello;   /* the agent called home: the kernel is up */
-	uint64_t ready;   /* the root and environment stand */
+	uint64_t net;     /* the network works; 0: there is none */
+	uint64_t ready;   /* the root and environment stand, and the network works */
 	uint64_t agent_setup_ns;
 };
 
@@ -102,16 +104,23 @@ struct boot_call {
 	struct buf in, out;
 	bool called; /* once; what is offered afterwards is refused */
 	bool configured;
+	bool done; /* the root and environment stand */
 };
 
 /* The machine's process; see monitor_vmm.c. */
 struct vmm {
-	pid_t pid;
-	int pidfd, events_fd, console_fd;
-	struct ev pid_ev, events_ev, console_ev;
-	struct buf events;
-	char end[1024]; /* text of its "end" event */
-	bool killed;    /* by us */
+	struct child child;
+	int console_fd;
+	struct ev console_ev;
+};
+
+/* The network's process, if the sandbox has a network; see monitor_net.c. */
+struct network {
+	struct child child;
+	int rings_fd, wake_fd, call_fd; /* -1 again when both processes have them */
+	bool started;                   /* ports are bound */
+	char hint[512];                 /* what to do about its error; "": nothing */
+	json_t *ports;                  /* for the operation of that name */
 };
 
 /* Whether the machine stands still, and the commands for that; see monitor_pause.c. */
@@ -128,6 +137,7 @@ struct sample {
 	uint64_t time_ns; /* CLOCK_MONOTONIC; 0: never taken */
 	uint64_t cpu_ns;
 	struct stats_disk image, upper;
+	struct stats_net net;
 	uint64_t balloon_bytes;
 };
 
@@ -153,7 +163,8 @@ struct monitor {
 	enum monitor_state state;
 	enum end_cause cause;
 	char end_text[1024];
-	int exit_code; /* of the workload; -1: none */
+	char end_hint[512]; /* of a boot that failed; "": none */
+	int exit_code;      /* of the workload; -1: none */
 	struct stage_times times;
 
 	int launch_fd, control_fd;
@@ -165,6 +176,7 @@ struct monitor {
 	struct logfile exec_log, kernel_log;
 	struct boot_call boot;
 	struct vmm vmm;
+	struct network net;
 	struct session *sessions;
 	struct session *spare; /* a connection to the agent that is to be used next; NULL: none */
 	bool keeps_spare;      /* worth having: it lives longer than one command */
@@ -179,12 +191,20 @@ struct monitor {
 /* --- monitor.c --- */
 /* Ends the sandbox: asks the guest to shut down within `grace_ms`, or kills it at once for 0. */
 void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms);
-/* The agent is there: tells the launcher and lets waiting sessions go on. */
+/*
+ * The agent or the network is there: when both are, tells the launcher and lets waiting sessions
+ * go on.
+ */
 void monitor_ready(struct monitor *m);
 /* The machine's process has ended: records how, cleans up and leaves the loop. */
 void monitor_ended(struct monitor *m, int status);
 /* Booting has gone wrong for the reason given. */
 void monitor_boot_failed(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
+/*
+ * A process without which the sandbox is nothing has ended. `hint`, or "", is for one that did
+ * not come up.
+ */
+void monitor_lost(struct monitor *m, const char *hint, const char *fmt, ...) PRINTF_FORMAT(3, 4);
 /* The sandbox has come to a limit of its own: as monitor_stop, with the reason in words. */
 void monitor_stop_for(struct monitor *m, enum end_cause cause, const char *fmt, ...)
 	PRINTF_FORMAT(3, 4);
@@ -196,8 +216,20 @@ void monitor_note(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 /* --- monitor_vmm.c --- */
 /* Opens disks and starts msb-vmm. 0 or -1. */
 int vmm_start(struct monitor *m, struct err *e);
-void vmm_kill(struct monitor *m);
 void vmm_release(struct monitor *m);
+
+/* --- monitor_net.c: nothing happens where the spec has no network --- */
+/* Makes what msb-vmm and msb-net meet in. 0 or -1. */
+int net_prepare(struct monitor *m, struct err *e);
+/* The device of msb-vmm. */
+void net_add_device(struct monitor *m, struct child_args *a);
+/* Starts msb-net, after msb-vmm. 0 or -1. */
+int net_start(struct monitor *m, struct err *e);
+/* It works, or there is none to wait for. */
+bool net_is_up(const struct monitor *m);
+/* The answer to a request for published ports; owned. */
+json_t *net_ports_answer(const struct monitor *m);
+void net_release(struct monitor *m);
 
 /* --- monitor_pause.c --- */
 /* Makes the socket for commands; returns msb-vmm's end of it, owned by the caller, or -1. */

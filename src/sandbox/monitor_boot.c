@@ -113,6 +113,7 @@ static void read_call(struct monitor *m)
 		r = handle_frame(m, &f, &e);
 		if (r > 0) {
 			close_call(m);
+			m->boot.done = true;
 			monitor_ready(m);
 			return;
 		}

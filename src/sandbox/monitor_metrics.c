@@ -62,16 +62,25 @@ static void take_disk(const struct stats_disk *from, struct stats_disk *ret)
 	ret->written_bytes = later(ret->written_bytes, stats_read(&from->written_bytes));
 }
 
+static void take_net(const struct stats_net *from, struct stats_net *ret)
+{
+	ret->rx_frames = later(ret->rx_frames, stats_read(&from->rx_frames));
+	ret->rx_bytes = later(ret->rx_bytes, stats_read(&from->rx_bytes));
+	ret->tx_frames = later(ret->tx_frames, stats_read(&from->tx_frames));
+	ret->tx_bytes = later(ret->tx_bytes, stats_read(&from->tx_bytes));
+}
+
 /* Brings the latest sample up to date. */
 static void take(struct monitor *m)
 {
 	struct metrics *x = &m->metrics;
-	uint64_t cpu = process_cpu_ns(m->vmm.pid) + process_cpu_ns(x->emulator);
+	uint64_t cpu = process_cpu_ns(m->vmm.child.pid) + process_cpu_ns(x->emulator);
 
 	x->latest.time_ns = clock_mono_ns();
 	x->latest.cpu_ns = later(x->latest.cpu_ns, cpu);
 	take_disk(&x->page->image, &x->latest.image);
 	take_disk(&x->page->upper, &x->latest.upper);
+	take_net(&x->page->net, &x->latest.net);
 	x->latest.balloon_bytes =
 		later(x->latest.balloon_bytes, stats_read(&x->page->balloon_bytes));
 }
@@ -88,7 +97,7 @@ static uint64_t status_bytes(const char *status, const char *key)
 static uint64_t resident_bytes(const struct monitor *m)
 {
 	_cleanup_free_ char *path = NULL, *status = NULL;
-	pid_t pid = m->metrics.emulator ? m->metrics.emulator : m->vmm.pid;
+	pid_t pid = m->metrics.emulator ? m->metrics.emulator : m->vmm.child.pid;
 
 	if (pid <= 0)
 		return 0;
@@ -115,8 +124,8 @@ void metrics_set_emulator(struct monitor *m, const char *text)
 {
 	uint64_t pid;
 
-	if (m->metrics.emulator == 0 && parse_u64(text, INT32_MAX, &pid) == 0 && m->vmm.pid > 0 &&
-	    is_child((pid_t)pid, m->vmm.pid))
+	if (m->metrics.emulator == 0 && parse_u64(text, INT32_MAX, &pid) == 0 &&
+	    m->vmm.child.pid > 0 && is_child((pid_t)pid, m->vmm.child.pid))
 		m->metrics.emulator = (pid_t)pid;
 }
 
@@ -186,6 +195,20 @@ static void add_disks(json_t *j, const struct sample *now, const struct sample *
 				      disk_json(&now->upper)));
 }
 
+static void add_network(json_t *j, const struct sample *now, const struct sample *base,
+			double seconds)
+{
+	double rx = rate(base->net.rx_bytes, now->net.rx_bytes, seconds);
+	double tx = rate(base->net.tx_bytes, now->net.tx_bytes, seconds);
+
+	add_number(j, "net_rx_bytes", now->net.rx_bytes);
+	add_number(j, "net_tx_bytes", now->net.tx_bytes);
+	add_number(j, "net_rx_frames", now->net.rx_frames);
+	add_number(j, "net_tx_frames", now->net.tx_frames);
+	json_object_set_new(j, "net_rx_bytes_per_sec", json_real(rx));
+	json_object_set_new(j, "net_tx_bytes_per_sec", json_real(tx));
+}
+
 static void add_memory(const struct monitor *m, json_t *j)
 {
 	uint64_t limit = (uint64_t)m->spec.memory_mib * MIB, resident = resident_bytes(m);
@@ -232,11 +255,7 @@ json_t *metrics_answer(struct monitor *m)
 		return NULL;
 	add_memory(m, j);
 	add_disks(j, &x->latest, base, seconds);
-	/* Sandboxes have no network yet. */
-	add_number(j, "net_rx_bytes", 0);
-	add_number(j, "net_tx_bytes", 0);
-	json_object_set_new(j, "net_rx_bytes_per_sec", json_real(0));
-	json_object_set_new(j, "net_tx_bytes_per_sec", json_real(0));
+	add_network(j, &x->latest, base, seconds);
 	add_upper(m, j);
 	return j;
 }

@@ -81,6 +81,8 @@ void session_handle_request(struct session *s, const struct frame *f)
 		session_answer(s, status_answer(s->m));
 	} else if (strcmp(op, "metrics") == 0) {
 		session_answer(s, metrics_answer(s->m));
+	} else if (strcmp(op, "ports") == 0) {
+		session_answer(s, net_ports_answer(s->m));
 	} else if (strcmp(op, "stop") == 0) {
 		handle_stop(s, j);
 	} else if (strcmp(op, "sessions") == 0) {

@@ -56,7 +56,7 @@ def test_later_files_win(msb, conf, name):
     ("image: busybox\nmemory: lots", "memory: invalid value 'lots'"),
     ("image: busybox\nenv: {A: yes}", "line 2: 'yes' means different things"),
     ("image: busybox\nenv: {A: \"${NOT_SET_ANYWHERE}\"}", "'NOT_SET_ANYWHERE' not set"),
-    ("image: busybox\nnetwork: none", "no network"),
+    ("image: busybox\nnetwork: {allow: [foo]}", "'foo' is ambiguous"),
     ("image: [", "line"),
 ])
 def test_wrong_file(fresh, conf, text, saying):
@@ -73,8 +73,7 @@ def test_no_image_anywhere(fresh, conf):
 
 
 @pytest.mark.parametrize("option, lacking", [
-    (["-v", "/tmp:/x"], "shared folders"), (["-p", "80:80"], "network"), (["--no-net"], "network"),
-    (["--network-policy=none"], "network"), (["--deny-domain", "a.b"], "network"),
+    (["-v", "/tmp:/x"], "shared folders"), (["--vsock", "/tmp/s:1"], "sockets of the host"),
     (["--secret", "K=V@h"], "secrets"), (["--snapshot", "s"], "snapshots"),
     (["-qv", "/tmp:/x"], "shared folders"), (["--tls-intercept"], "TLS interception"),
 ])

@@ -23,10 +23,10 @@ static struct boot_network network(void)
 		.ip6.prefix_len = 64,
 	};
 
-	inet_pton(AF_INET, "172.16.0.6", &n.ip4.address);
-	inet_pton(AF_INET, "172.16.0.5", &n.ip4.gateway);
-	inet_pton(AF_INET6, "fd42:6d73:62:1::2", &n.ip6.address);
-	inet_pton(AF_INET6, "fd42:6d73:62:1::1", &n.ip6.gateway);
+	inet_pton(AF_INET, "172.16.0.6", n.ip4.address);
+	inet_pton(AF_INET, "172.16.0.5", n.ip4.gateway);
+	inet_pton(AF_INET6, "fd42:6d73:62:1::2", n.ip6.address);
+	inet_pton(AF_INET6, "fd42:6d73:62:1::1", n.ip6.gateway);
 	return n;
 }
 
@@ -154,7 +154,7 @@ static void test_refused(void **state)
 		struct err e = {0};
 
 		expect(make_tap(n.mac), CANNOT);
-		inet_pton(AF_INET, "192.0.2.1", &n.ip4.gateway); /* not on the link */
+		inet_pton(AF_INET, "192.0.2.1", n.ip4.gateway); /* not on the link */
 		expect(network_up(&n, &e) == -1 && strstr(e.msg, "the IPv4 route"), 1);
 		_exit(0);
 	}

@@ -214,8 +214,20 @@ static void test_refused(void **state)
 		{"image: a\nrlimits: [{resource: nofile, soft: 1, hard: true}]",
 		 "rlimits[0]: expected"},
 		{"image: a\nrlimits: [{resource: nofile, soft: 2, hard: 1}]", "above the hard one"},
-		{"image: a\nnetwork: none", "network: this version of msb has no network"},
-		{"image: a\nports: ['80:80']", "no published ports"},
+		{"image: a\nnetwork: lan", "network: invalid value 'lan'"},
+		{"image: a\nnetwork: [none]", "network: expected a map"},
+		{"image: a\nnetwork: {polcy: none}", "network: unknown field 'polcy'"},
+		{"image: a\nnetwork: {policy: {}}", "network.policy: expected a text"},
+		{"image: a\nnetwork: {allow: a.b}", "network.allow: expected a list"},
+		{"image: a\nnetwork: {allow: [foo]}", "network.allow[0]: network rule 'allow@foo'"},
+		{"image: a\nnetwork: {deny: [10.0.0.1/8]}", "network.deny[0]: "},
+		{"image: a\nnetwork: {dns: {timeout: 1}}", "unknown field 'timeout'"},
+		{"image: a\nnetwork: {dns: {rebind_protection: 'off'}}", "expected true or false"},
+		{"image: a\nnetwork: {dns: {nameservers: [here]}}", "network.dns.nameservers[0]: "},
+		{"image: a\nnetwork: {max_connections: 0}", "network.max_connections: "},
+		{"image: a\nnetwork: {tls: {enabled: true}}", "no TLS interception"},
+		{"image: a\nports: ['80']", "ports[0]: invalid value '80'"},
+		{"image: a\nports: {80: 80}", "ports: expected a list"},
 		{"image: a\nsecrets: {}", "no secrets"},
 	};
 
@@ -230,6 +242,49 @@ static void test_refused(void **state)
 			fail_msg("'%s' does not name the file", r.e.msg);
 		release(&r);
 	}
+}
+
+static void expect_strings(const struct strv *sv, const char *a, const char *b)
+{
+	assert_int_equal(sv->n, b ? 2 : 1);
+	assert_string_equal(sv->v[0], a);
+	if (b)
+		assert_string_equal(sv->v[1], b);
+}
+
+static void test_network(void **state)
+{
+	struct used r = accept(*state, &(struct use){{"image: a\n"
+						      "network:\n"
+						      "  allow: [Example.com:tcp:443]\n"
+						      "  deny: ['*.evil.example']\n"
+						      "  ports: ['8080:80']\n"
+						      "  max_connections: 7\n"
+						      "  dns: {rebind_protection: false, "
+						      "nameservers: [192.0.2.1]}\n"
+						      "ports: ['53:53/udp']\n"},
+						     {"--net-rule", "allow@public"}});
+	const struct network_options *o = &r.o->network;
+
+	expect_strings(&o->conf_rules, "deny@suffix=evil.example",
+		       "allow@domain=example.com:tcp:443");
+	expect_strings(&o->rules, "allow@public", NULL);
+	expect_strings(&o->ports, "8080:80", "53:53/udp");
+	expect_strings(&o->nameservers, "192.0.2.1", NULL);
+	assert_string_equal(o->default_egress, "deny");
+	assert_int_equal(o->max_connections, 7);
+	assert_true(o->no_rebind_protection);
+	release(&r);
+
+	r = accept(*state, &(struct use){{"image: a\nnetwork: public"}, {"-p", "80:80"}});
+	assert_string_equal(r.o->network.policy, "public-only");
+	release(&r);
+
+	r = accept(*state, &(struct use){{"image: a\nnetwork: {policy: open, allow: [a.b]}"},
+					 {"--network-policy", "none"}});
+	assert_string_equal(r.o->network.policy, "none");
+	assert_null(r.o->network.default_egress);
+	release(&r);
 }
 
 static void test_without_files(void **state)
@@ -251,7 +306,7 @@ int main(void)
 		temp_test(test_fields),    temp_test(test_order),
 		temp_test(test_variables), temp_test(test_image_beside_the_file),
 		temp_test(test_refused),   temp_test(test_without_files),
-		temp_test(test_scripts),
+		temp_test(test_scripts),   temp_test(test_network),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

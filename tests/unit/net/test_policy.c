@@ -363,6 +363,54 @@ static void test_allows_address(void **state)
 	}
 }
 
+/* What no rule can change, and what only some can. */
+static void test_flows(void **state)
+{
+	static const struct {
+		const char *rules, *addr;
+		enum policy_protocol protocol;
+		uint16_t port;
+		bool is_host, proxied;
+		enum flow_route want;
+		const char *why;
+	} t[] = {
+		{"ALLOW", "8.8.8.8", PROTO_TCP, 80, false, false, FLOW_ALLOW, "the default"},
+		{"deny@8.8.8.8", "8.8.8.8", PROTO_TCP, 80, false, false, FLOW_DENY, "rule 1, "},
+		{"ALLOW", "0.0.0.0", PROTO_TCP, 80, false, false, FLOW_DENY, "no address"},
+		{"ALLOW", "::", PROTO_UDP, 80, false, false, FLOW_DENY, "no address"},
+		{"DENY", "8.8.8.8", PROTO_UDP, 53, false, false, FLOW_RESOLVER, "resolver"},
+		{"DENY", "8.8.8.8", PROTO_TCP, 53, false, false, FLOW_RESOLVER, "resolver"},
+		{"ALLOW", "8.8.8.8", PROTO_TCP, 853, false, false, FLOW_DENY, "at the gateway"},
+		{"allow@any", "8.8.8.8", PROTO_UDP, 5353, false, false, FLOW_DENY,
+		 "at the gateway"},
+		{"allow@public", "8.8.8.8", PROTO_UDP, 5355, false, false, FLOW_DENY, "gateway"},
+		{"ALLOW", "8.8.8.8", PROTO_UDP, 137, false, false, FLOW_DENY, "at the gateway"},
+		{"allow@8.8.8.8", "8.8.8.8", PROTO_TCP, 853, false, false, FLOW_ALLOW, "rule 1"},
+		{"allow@host", "10.0.0.1", PROTO_TCP, 853, true, false, FLOW_ALLOW, "rule 1"},
+		{"ALLOW deny@a.b", "8.8.8.8", PROTO_TCP, 853, false, false, FLOW_DENY, "gateway"},
+		{"ALLOW deny@a.b", "8.8.8.8", PROTO_TCP, 80, false, false, FLOW_WAIT, "rule 1"},
+		{"ALLOW", "8.8.8.8", PROTO_TCP, 80, false, true, FLOW_ALLOW, "the default"},
+		{"ALLOW", "8.8.8.8", PROTO_UDP, 80, false, true, FLOW_DENY, "the proxy"},
+		{"ALLOW", "8.8.8.8", PROTO_ICMPV4, 0, false, true, FLOW_DENY, "the proxy"},
+		{"ALLOW", "10.0.0.1", PROTO_UDP, 80, true, true, FLOW_ALLOW, "the default"},
+		{"DENY", "8.8.8.8", PROTO_ICMPV4, 0, false, false, FLOW_DENY, "the default"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct policy p = policy_of(t[i].rules);
+		struct policy_query q = tcp(t[i].addr, t[i].port);
+		struct policy_flow f = {0};
+
+		q.protocol = t[i].protocol;
+		q.is_host = t[i].is_host;
+		policy_flow(&p, &q, t[i].proxied, &f);
+		if (f.route != t[i].want || !strstr(f.why, t[i].why))
+			fail_msg("%s: %s %u: %d, %s", t[i].rules, t[i].addr, t[i].port, f.route,
+				 f.why);
+		policy_release(&p);
+	}
+}
+
 static void test_why(void **state)
 {
 	struct policy p = policy_of("deny@10.0.0.1 allow@public");
@@ -406,7 +454,8 @@ int main(void)
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_ingress),
 		cmocka_unit_test(test_domains),   cmocka_unit_test(test_several_pins),
 		cmocka_unit_test(test_names),     cmocka_unit_test(test_allows_address),
-		cmocka_unit_test(test_why),       cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_flows),     cmocka_unit_test(test_why),
+		cmocka_unit_test(test_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,11 +221,11 @@ static void test_boot_network(void **state)
 	assert_true(c.has_network);
 	assert_memory_equal(c.network.mac, mac, sizeof(mac));
 	assert_int_equal(c.network.mtu, 1500);
-	assert_int_equal(ntohl(c.network.ip4.address.s_addr), 0xac10002a);
-	assert_int_equal(ntohl(c.network.ip4.gateway.s_addr), 0xac100029);
+	assert_memory_equal(c.network.ip4.address, "\xac\x10\x00\x2a", 4);
+	assert_memory_equal(c.network.ip4.gateway, "\xac\x10\x00\x29", 4);
 	assert_int_equal(c.network.ip4.prefix_len, 30);
-	assert_int_equal(c.network.ip6.address.s6_addr[15], 2);
-	assert_int_equal(c.network.ip6.gateway.s6_addr[15], 1);
+	assert_int_equal(c.network.ip6.address[15], 2);
+	assert_int_equal(c.network.ip6.gateway[15], 1);
 	assert_int_equal(c.network.ip6.prefix_len, 64);
 	assert_int_equal(c.network.nameservers.n, 1);
 	j = boot_config_to_json(&c);

@@ -95,6 +95,7 @@ static void test_counters(void **state)
 	metrics_start(&f->m);
 	f->page->image.read_bytes = 1000;
 	f->page->upper = (struct stats_disk){1, 20, 3, 4000};
+	f->page->net = (struct stats_net){5, 600, 7, 80};
 	f->page->balloon_bytes = 4096;
 	j = metrics_answer(&f->m);
 	assert_string_equal(json_string_value(json_object_get(j, "name")), "box");
@@ -104,6 +105,10 @@ static void test_counters(void **state)
 	assert_int_equal(number(j, "disk_read_bytes"), 1020);
 	assert_int_equal(number(j, "disk_write_bytes"), 4000);
 	assert_int_equal(number(j, "balloon_freed_bytes"), 4096);
+	assert_int_equal(number(j, "net_rx_frames"), 5);
+	assert_int_equal(number(j, "net_rx_bytes"), 600);
+	assert_int_equal(number(j, "net_tx_frames"), 7);
+	assert_int_equal(number(j, "net_tx_bytes"), 80);
 	upper = json_object_get(json_object_get(j, "disks"), "upper");
 	assert_int_equal(number(upper, "reads"), 1);
 	assert_int_equal(number(upper, "read_bytes"), 20);
@@ -190,7 +195,7 @@ static void test_emulator(void **state)
 	if (child == 0)
 		for (;;)
 			pause();
-	f->m.vmm.pid = getpid();
+	f->m.vmm.child.pid = getpid();
 	for (size_t i = 0; i < ARRAY_SIZE(not_one); i++)
 		metrics_set_emulator(&f->m, not_one[i]);
 	metrics_set_emulator(&f->m, own);
