@@ -251,8 +251,12 @@ bool policy_allows_address(const struct policy *p, const struct addr *a, bool is
 
 		if (!covers_direction(r, POLICY_EGRESS) || !covers_addr(r, a, is_host))
 			continue;
-		/* "Anything may be talked to" names no address; a part of it forbids no other. */
-		if (r->action == POLICY_ALLOW && r->kind != TARGET_ANY)
+		/*
+		 * "Anything may be talked to" names no address, and "the internet" none that it
+		 * does not have; a part of it forbids no other.
+		 */
+		if (r->action == POLICY_ALLOW && r->kind != TARGET_ANY &&
+		    !(r->kind == TARGET_CLASS && r->class == ADDR_PUBLIC))
 			return true;
 		if (r->action == POLICY_DENY && whole)
 			return false;

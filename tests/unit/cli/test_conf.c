@@ -254,7 +254,7 @@ static void expect_strings(const struct strv *sv, const char *a, const char *b)
 
 static void test_network(void **state)
 {
-	struct used r = accept(*state, &(struct use){{"image: a\n"
+	struct used r = taken(*state, &(struct use){{"image: a\n"
 						      "network:\n"
 						      "  allow: [Example.com:tcp:443]\n"
 						      "  deny: ['*.evil.example']\n"
@@ -276,11 +276,11 @@ static void test_network(void **state)
 	assert_true(o->no_rebind_protection);
 	release(&r);
 
-	r = accept(*state, &(struct use){{"image: a\nnetwork: public"}, {"-p", "80:80"}});
+	r = taken(*state, &(struct use){{"image: a\nnetwork: public"}, {"-p", "80:80"}});
 	assert_string_equal(r.o->network.policy, "public-only");
 	release(&r);
 
-	r = accept(*state, &(struct use){{"image: a\nnetwork: {policy: open, allow: [a.b]}"},
+	r = taken(*state, &(struct use){{"image: a\nnetwork: {policy: open, allow: [a.b]}"},
 					 {"--network-policy", "none"}});
 	assert_string_equal(r.o->network.policy, "none");
 	assert_null(r.o->network.default_egress);

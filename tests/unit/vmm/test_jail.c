@@ -38,8 +38,8 @@ static int outcome(pid_t pid)
 #define BLK     (K(BLK_MMIO) | K(BLK_VHOST_USER))
 #define VSOCK   (K(VSOCK_MMIO) | K(VSOCK_VHOST_USER))
 #define RNG     (K(RNG_MMIO) | K(RNG_VHOST_USER))
-#define MMIO    (K(BLK_MMIO) | K(VSOCK_MMIO) | K(RNG_MMIO) | K(BALLOON_MMIO))
-#define VHOST   (K(BLK_VHOST_USER) | K(VSOCK_VHOST_USER) | K(RNG_VHOST_USER))
+#define MMIO    (K(BLK_MMIO) | K(VSOCK_MMIO) | K(RNG_MMIO) | K(NET_MMIO) | K(BALLOON_MMIO))
+#define VHOST   (K(BLK_VHOST_USER) | K(VSOCK_VHOST_USER) | K(RNG_VHOST_USER) | K(NET_VHOST_USER))
 #define LOOPS   (MAINS | MMIO | VHOST)
 #define THREADS (ALL & ~MAINS)
 #define ALL     ((1u << JAIL_KIND_COUNT) - 1)
@@ -57,7 +57,8 @@ static const struct probe {
 } probes[] = {
 	{"read", ALL & ~K(VCPU), SYS_read, {-1}},
 	{"write", ALL, SYS_write, {-1}},
-	{"close", ALL & ~(K(VCPU) | K(BLK_MMIO) | K(RNG_MMIO) | K(BALLOON_MMIO)), SYS_close, {-1}},
+	{"close", ALL & ~(K(VCPU) | K(BLK_MMIO) | K(RNG_MMIO) | K(NET_MMIO) | K(BALLOON_MMIO)), SYS_close,
+	 {-1}},
 	{"futex", ALL, SYS_futex, {0}},
 	{"brk", ALL, SYS_brk, {0}},
 	{"mmap", ALL, SYS_mmap, {0, 4096, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0}},
