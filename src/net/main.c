@@ -9,6 +9,7 @@
  *	start                          everything that can fail is done
  *	deny ...                       something was not allowed (see net_log.h)
  *	visit ...                      somebody came to a published port
+ *	hint TEXT                      what to do about the error of the next line
  *	end error TEXT
  *
  * and exits with 0 after a signal, 1 otherwise, 2 for wrong arguments. Lines after `start` are lost
@@ -145,6 +146,8 @@ static int run(struct program *p, pid_t parent, struct err *e)
 	else
 		return 0;
 fail:
+	if (e->hint[0])
+		helper_event(p->options.events_fd, "hint %s", e->hint);
 	helper_event(p->options.events_fd, "end error %s", e->msg);
 	return -1;
 }

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 
 MSB = os.path.abspath(os.environ.get("MSB", "build/root/bin/msb"))
 LIMIT = 120  # seconds; a safety net against hangs, which no outcome depends on
-RUNTIME = ("msb-monitor", "msb-vmm", "msb-image", "qemu-system-x86")
+RUNTIME = ("msb-monitor", "msb-vmm", "msb-net", "msb-image", "qemu-system-x86")
 
 # What runs the guests. Said rather than left to `auto`, because the processes differ.
 MACHINE = os.environ.get("MSB_TEST_MACHINE", "qemu")
-SANDBOX_PROCESSES = {"kvm": ("msb-monitor", "msb-vmm"),
-                     "qemu": ("msb-monitor", "msb-vmm", "qemu-system-x86")}[MACHINE]
+SANDBOX_PROCESSES = {"kvm": ("msb-monitor", "msb-net", "msb-vmm"),
+                     "qemu": ("msb-monitor", "msb-net", "msb-vmm", "qemu-system-x86")}[MACHINE]
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -113,6 +114,28 @@ class Home:
             self("rm", "-f", "-q", *names).ok()
 
 
+def run_dir(home):
+    """That of the newest sandbox."""
+    folder = os.path.join(home.path, "run")
+    return os.path.join(folder, max(filter(str.isdigit, os.listdir(folder)), key=int))
+
+
+def ask_monitor(home, **request):
+    """The answer of the newest sandbox's monitor, without msb between."""
+    # The path may be too long for a socket's address.
+    at = os.open(run_dir(home), os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(LIMIT)
+        s.connect(f"/proc/self/fd/{at}/control.sock")
+        os.close(at)
+        data = json.dumps(request).encode()
+        s.sendall(struct.pack("<IBBH", len(data), 1, 0, 0) + data)
+        answer = b""
+        while piece := s.recv(65536):
+            answer += piece
+    return json.loads(answer[8:])
+
+
 def finish(process):
     """Waits for a Popen and collects its output."""
     out, err = process.communicate(timeout=LIMIT)
@@ -180,6 +203,12 @@ def runtime_processes():
 def runtime_and_forked():
     """The same, and children of msb that are about to become one of them."""
     return below(os.getpid(), "msb", *RUNTIME)
+
+
+def new_processes(before):
+    """Those of a sandbox that was started since, by name."""
+    everything = all_processes()
+    return {everything[pid].name: pid for pid in set(runtime_processes()) - set(before)}
 
 
 def wait_for_exit(pids):

@@ -33,7 +33,7 @@ NEVER = 10**9
 
 NAME = "walk"
 KEEP = ["sh", "-c", "echo data >/kept; sync; echo done"]
-RUNTIME = ["msb-monitor", "msb-vmm"] + (["qemu-system-x86_64"] if MACHINE == "qemu" else [])
+RUNTIME = ["msb-monitor", "msb-vmm", "msb-net"] + (["qemu-system-x86_64"] if MACHINE == "qemu" else [])
 ALL = ["msb", *RUNTIME]
 CYCLE = ["start", "pause", "resume", "stop"]
 # Files that a killed process can leave to a sandbox. They go with the next start, or with it.

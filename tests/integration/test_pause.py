@@ -2,8 +2,6 @@
 import json
 import os
 import signal
-import socket
-import struct
 
 import pytest
 
@@ -19,36 +17,6 @@ FOR_EVER = ["sleep", "1000000"]
 def running(msb, name):
     msb("create", "-q", "-m", "128M", "--name", name, "--label", "is=paused", "busybox").ok()
     return name
-
-
-def run_dir(msb, name):
-    """That of a sandbox which is the newest."""
-    folder = os.path.join(msb.path, "run")
-    return os.path.join(folder, max(filter(str.isdigit, os.listdir(folder)), key=int))
-
-
-def monitor_of(msb, name):
-    """Its operations, without msb between."""
-    def ask(**request):
-        # The path may be too long for a socket's address.
-        at = os.open(run_dir(msb, name), os.O_PATH)
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(harness.LIMIT)
-            s.connect(f"/proc/self/fd/{at}/control.sock")
-            os.close(at)
-            data = json.dumps(request).encode()
-            s.sendall(struct.pack("<IBBH", len(data), 1, 0, 0) + data)
-            answer = b""
-            while piece := s.recv(65536):
-                answer += piece
-        return json.loads(answer[8:])
-    return ask
-
-
-def new_processes(before):
-    """Those of the sandbox that was started since, by name."""
-    everything = harness.all_processes()
-    return {everything[pid].name: pid for pid in set(harness.runtime_processes()) - set(before)}
 
 
 def processor_time(processes):
@@ -76,9 +44,8 @@ def test_life(msb, running):
         assert r.rc == 1 and f"error: sandbox is paused: {running}\n" in r.err.decode(), r
         assert f"msb resume {running}" in r.err.decode()
     msb("rm", running).failed(1, "still running")
-    ask = monitor_of(msb, running)
-    assert ask(op="status")["state"] == "paused"
-    assert ask(op="exec", argv=["true"])["error"]["code"] == "state"
+    assert harness.ask_monitor(msb, op="status")["state"] == "paused"
+    assert harness.ask_monitor(msb, op="exec", argv=["true"])["error"]["code"] == "state"
     msb("touch", "-q", running).ok()
 
     r = msb("resume", "--label", "is=paused")
@@ -132,7 +99,7 @@ def test_still(msb, name):
     before = harness.runtime_processes()
     msb("run", "-d", "-q", "-m", "128M", "--name", name, "busybox", "--", "sh", "-c",
         "while :; do :; done").ok()
-    mine = new_processes(before)
+    mine = harness.new_processes(before)
     start = processor_time(mine)
     harness.wait_for(lambda: processor_time(mine) > start + 5, "it is not busy")
     msb("pause", "-q", name).ok()
@@ -150,9 +117,9 @@ def test_crash(msb, name):
     running = name
     msb("create", "-q", "-m", "128M", "--name", name, "busybox").ok()
     msb("pause", "-q", running).ok()
-    folder = run_dir(msb, running)
+    folder = harness.run_dir(msb)
     assert "paused" in os.listdir(folder)
-    mine = new_processes(before)
+    mine = harness.new_processes(before)
     os.kill(mine["msb-monitor"], signal.SIGKILL)
     harness.wait_for_exit(mine.values())
     assert msb.sandboxes()[running] == "Crashed"
@@ -178,7 +145,7 @@ def test_owner_leaves(msb):
                   "echo up; exec sleep 1000000")
     read_until(p.stdout.fileno(), b"up")
     msb("pause", "-q", "--label", "is=owned").ok()
-    mine = new_processes(before)
+    mine = harness.new_processes(before)
     p.send_signal(signal.SIGKILL)
     finish(p)
     harness.wait_for_exit(mine.values())
