@@ -157,7 +157,7 @@ static void ps_table_add(struct table *t, const struct sandbox_row *row, json_t 
 static void print_ps(const struct cli *cli, const struct ps_args *a, bool one,
 		     const struct sandbox_row *rows, size_t n)
 {
-	_cleanup_free_ json_t **ports = xcalloc(n + 1, sizeof(*ports));
+	_cleanup_free_ json_t **ports = xcalloc(n + 1, sizeof(json_t *));
 	json_t *json = a->format && !a->quiet ? json_array() : NULL;
 	struct table t;
 

@@ -286,7 +286,8 @@ static json_t *configured_ports(const struct sandbox_row *row)
 
 void network_ports(const struct home *h, const struct sandbox_row *rows, size_t n, json_t **ret)
 {
-	_cleanup_free_ const struct sandbox_row **asked = xcalloc(n + 1, sizeof(*asked));
+	_cleanup_free_ const struct sandbox_row **asked =
+		xcalloc(n + 1, sizeof(struct sandbox_row *));
 	_cleanup_free_ struct control_answer *answers = xcalloc(n + 1, sizeof(*answers));
 	json_t *request = json_pack("{s:s}", "op", "ports");
 	size_t k = 0;
