@@ -64,8 +64,10 @@ class Net:
         return self.process.returncode, err.decode()
 
     def failed(self, saying):
-        """It ends with one event, which says why."""
+        """It ends with one event, which says why; before it, perhaps, what can be done about it."""
         line = self.line()
+        if line.startswith("hint "):
+            line = self.line()
         assert line.startswith("end error ") and saying in line, line
         status, err = self.end()
         assert status == 1 and saying in err

@@ -35,7 +35,21 @@ static const struct probe {
 	{"brk", true, SYS_brk, {0}},
 	{"mmap", true, SYS_mmap, {0, 4096, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0}},
 	{"munmap", true, SYS_munmap, {0, 0}},
-	/* Sockets of other kinds than those of the guest's conversations. */
+	/* Sockets of the guest's conversations. */
+	{"socket(TCP)", true, SYS_socket, {AF_INET, STREAM, 0}},
+	{"socket(TCP, IPv6)", true, SYS_socket, {AF_INET6, STREAM, 0}},
+	{"socket(UDP)", true, SYS_socket, {AF_INET, DGRAM, 0}},
+	{"socket(UDP, IPv6)", true, SYS_socket, {AF_INET6, DGRAM, 0}},
+	{"socket(ping)", true, SYS_socket, {AF_INET, DGRAM, IPPROTO_ICMP}},
+	{"socket(ping, IPv6)", true, SYS_socket, {AF_INET6, DGRAM, IPPROTO_ICMPV6}},
+	{"connect", true, SYS_connect, {-1}},
+	{"accept4", true, SYS_accept4, {-1}},
+	{"shutdown", true, SYS_shutdown, {-1}},
+	{"setsockopt(TCP_NODELAY)", true, SYS_setsockopt, {-1, IPPROTO_TCP, TCP_NODELAY}},
+	{"setsockopt(SO_LINGER)", true, SYS_setsockopt, {-1, SOL_SOCKET, SO_LINGER}},
+	/* Of other kinds, or for others to come to. */
+	{"bind", false, SYS_bind, {-1}},
+	{"listen", false, SYS_listen, {-1}},
 	{"socket(AF_UNIX)", false, SYS_socket, {AF_UNIX, STREAM, 0}},
 	{"socket(AF_NETLINK)", false, SYS_socket, {AF_NETLINK, SOCK_RAW, 0}},
 	{"socket(AF_PACKET)", false, SYS_socket, {AF_PACKET, SOCK_RAW, 0}},
