@@ -10,6 +10,8 @@
 #define SYN_OPTIONS 8
 /* An IP packet has 16 bits for its length. */
 #define IP_MAX 65535
+/* A guest with less window than this may be waiting for more. */
+#define WINDOW_NARROW ((size_t)32 << 10)
 
 static void store16(uint8_t *p, uint32_t v)
 {
@@ -227,9 +229,15 @@ static size_t sendable(const struct tcp_conn *c)
 	return MIN(n, frame_room(c));
 }
 
+/* There is a FIN that the guest has not acknowledged. */
+static bool has_fin(const struct tcp_conn *c)
+{
+	return c->far_eof && c->state != TCP_FIN_WAIT_2 && c->state != TCP_DONE;
+}
+
 static bool fin_due(const struct tcp_conn *c, size_t n)
 {
-	return c->far_eof && c->snd_nxt - c->snd_una + n == c->send.len;
+	return has_fin(c) && c->snd_nxt - c->snd_una + n == c->send.len;
 }
 
 static void sent_fin(struct tcp_conn *c)
@@ -264,8 +272,9 @@ static bool window_grew(const struct tcp_conn *c)
 			  c->scaling ? TCP_RECEIVE_BUFFER : 65535);
 	size_t announced = c->rcv_adv - c->rcv_nxt;
 
-	return !c->fin_received && room >= announced + MIN((size_t)2 * c->mss, room / 2) &&
-	       announced < TCP_RECEIVE_BUFFER / 2 && room > announced;
+	/* One that is still wide is told with the next acknowledgement. */
+	return !c->fin_received && announced < WINDOW_NARROW &&
+	       room >= announced + MIN((size_t)2 * c->mss, room / 2) && room > announced;
 }
 
 static void start_timer(struct tcp_conn *c)
@@ -306,9 +315,7 @@ void tcp_output(struct tcp_conn *c)
 
 void tcp_probe(struct tcp_conn *c)
 {
-	uint32_t pending = (uint32_t)(c->send.len) + c->far_eof;
-
-	if (pending == 0) {
+	if (c->send.len == 0 && !has_fin(c)) {
 		/* Nothing to send: a number that was acknowledged already asks for an answer. */
 		send_ack(c, c->snd_nxt - 1);
 		return;

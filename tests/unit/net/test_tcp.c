@@ -5,7 +5,7 @@
 #define FIXTURE                         \
 	struct guest *g = *state;       \
 	struct peer p;                  \
-	struct far f;                   \
+	static struct far f;            \
 	peer_init(&p, g, "1.2.3.4", 80)
 
 /* --- opening ------------------------------------------------------------------------------- */
@@ -17,7 +17,7 @@ static void test_handshake(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(remotes); i++) {
 		struct guest *g = *state;
 		struct peer p;
-		struct far f;
+		static struct far f;
 		struct heard h;
 
 		peer_init(&p, g, remotes[i], 80);
@@ -364,7 +364,8 @@ static void test_data_to_guest(void **state)
 		got += g->p.payload_len;
 		p.ack += (uint32_t)g->p.payload_len;
 	}
-	assert_int_equal(got, 64 * KIB);
+	/* A crumb that the window would still have had room for is not worth a frame. */
+	assert_in_range(got, 64 * KIB - 1460, 64 * KIB);
 	while (got < sizeof(data)) {
 		send_segment(&p, TCP_ACK, NULL, 0);
 		assert_true(has_frame(g));
@@ -611,7 +612,7 @@ static void test_far_fails(void **state)
 static void test_free_resets_all(void **state)
 {
 	FIXTURE;
-	struct far other;
+	static struct far other;
 	struct peer q = p;
 
 	connect_to(&p, &f);
