@@ -327,6 +327,7 @@ static void in_connection(struct tcp_conn *c, const struct tcp_segment *g, const
 		c->snd_wl2 = g->ack;
 		c->rexmit_at = UINT64_MAX;
 		c->retries = 0;
+		tcp_arm(c);
 		tcp_established(c);
 		if (c->dead)
 			return;
