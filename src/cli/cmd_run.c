@@ -71,9 +71,9 @@ static void print_timing(const struct run *r)
 	} rows[] = {
 		{"cli", from, s->prepared},
 		{"spawn", s->prepared, l->spawned},
+		{"net", l->spawned, l->net}, /* meanwhile */
 		{"kernel", l->spawned, l->hello},
 		{"agent", l->hello, l->ready},
-		{"net", l->spawned, l->net},
 		{"exec", r->launched ? l->ready : s->prepared, s->started},
 		{"command", s->started, s->ended},
 		{"teardown", s->ended, s->gone},

@@ -125,7 +125,7 @@ int net_prepare(struct monitor *m, struct err *e)
 {
 	struct network *n = &m->net;
 
-	if (!m->spec.net)
+	if (!m->spec.boot.has_network)
 		return 0;
 	n->rings_fd = frame_rings_create();
 	if (n->rings_fd < 0)
@@ -142,7 +142,7 @@ void net_add_device(struct monitor *m, struct child_args *a)
 	const struct boot_network *b = &m->spec.boot.network;
 	const struct network *n = &m->net;
 
-	if (!m->spec.net)
+	if (!m->spec.boot.has_network)
 		return;
 	/* Ours as well until msb-net has them. */
 	strv_take(&a->argv,
@@ -181,7 +181,7 @@ int net_start(struct monitor *m, struct err *e)
 	struct child_args a;
 	int r;
 
-	if (!m->spec.net)
+	if (!m->spec.boot.has_network)
 		return 0;
 	child_args_init(&a, "msb-net", m->spec.log_level);
 	strv_take(&a.argv, xasprintf("--rings=%d", child_hand_over(&a, steal_fd(&n->rings_fd))));
@@ -195,12 +195,15 @@ int net_start(struct monitor *m, struct err *e)
 	if (r == 0)
 		r = child_start(&n->child, &a, e);
 	child_args_release(&a);
+	/* From here on nobody else needs it. */
+	secret_free(m->spec.net);
+	m->spec.net = NULL;
 	return r;
 }
 
 bool net_is_up(const struct monitor *m)
 {
-	return !m->spec.net || m->net.started;
+	return !m->spec.boot.has_network || m->net.started;
 }
 
 void net_release(struct monitor *m)

@@ -130,7 +130,7 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	}
 	if (boot_config_from_json(boot, &s.boot, e) < 0)
 		goto fail;
-	if (s.net && !s.boot.has_network) {
+	if ((s.net != NULL) != s.boot.has_network) {
 		err_set(e, ERR_INVALID, "malformed launch spec");
 		goto fail;
 	}

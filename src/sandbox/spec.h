@@ -33,8 +33,9 @@ struct launch_spec {
 	struct strv image_files; /* the read-only disk, part by part */
 	struct boot_config boot;
 	/*
-	 * The network in the words of msb-net (net/spec.h), which the monitor only passes on; NULL:
-	 * none, else boot.network is there as well. May hold a proxy's password.
+	 * The network in the words of msb-net (net/spec.h), which the monitor only passes on and
+	 * then forgets, because it may hold a proxy's password. It comes with boot.network; NULL:
+	 * there is no network.
 	 */
 	char *net;
 	bool has_workload; /* runs without a client; the sandbox ends with it */

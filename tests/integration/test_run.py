@@ -278,7 +278,7 @@ def test_timing_prints_every_stage(msb):
     r = msb("run", "--timing", "busybox", "--", "true")
     r.ok()
     stages = [line.split()[0] for line in r.err.decode().splitlines()[1:]]
-    assert stages == ["cli", "spawn", "kernel", "agent", "exec", "command", "teardown", "total"]
+    assert stages == ["cli", "spawn", "net", "kernel", "agent", "exec", "command", "teardown", "total"]
 
 
 def test_timing_of_exec(msb, box):

@@ -253,6 +253,8 @@ static void test_cannot_start(void **state)
 	assert_int_equal(m->net.rings_fd, -1);
 	assert_int_equal(fcntl(rings, F_GETFD), -1);
 	assert_int_equal(m->net.child.pid, 0);
+	assert_null(m->spec.net); /* it held a password */
+	assert_false(net_is_up(m));
 }
 
 static void test_no_network(void **state)
@@ -261,8 +263,7 @@ static void test_no_network(void **state)
 	struct monitor *m = *state;
 	struct err e = {0};
 
-	free(m->spec.net);
-	m->spec.net = NULL;
+	m->spec.boot.has_network = false;
 	assert_int_equal(net_prepare(m, &e), 0);
 	net_add_device(m, &a);
 	assert_int_equal(a.argv.n, 0);

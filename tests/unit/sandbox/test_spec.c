@@ -104,6 +104,8 @@ static void test_network(void **state)
 	json_object_set_new(boot, "network",
 			    json_pack("{s:s, s:i}", "mac", "02:6d:73:00:01:02", "mtu", 1500));
 	assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
+	json_object_del(j, "net");
+	assert_int_equal(launch_spec_from_json(j, &(struct launch_spec){0}, &e), -1);
 	json_decref(j);
 	assert_string_equal(s.net, "mtu 1500\n");
 	again = launch_spec_to_json(&s);
