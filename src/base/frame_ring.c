@@ -32,10 +32,10 @@
  *	full fence					full fence
  *	read position: beyond e? do not sleep		read event: within [old, new)? wake
  *
- * Of the two fences one comes first. If the sleeper's does, the waker reads the event; otherwise the
- * sleeper reads the position. The consumer's event is its own position, all that it has taken, and
- * what it asks about is the next frame: the head was at e when it last looked, so the publish that
- * moves it starts at e. The producer's event is the last position of the tail that leaves too
+ * Of the two fences one comes first. If the sleeper's does, the waker reads the event; otherwise
+ *the sleeper reads the position. The consumer's event is its own position, all that it has taken,
+ *and what it asks about is the next frame: the head was at e when it last looked, so the publish
+ *that moves it starts at e. The producer's event is the last position of the tail that leaves too
  * little room; the release that moves the tail past it starts at or before it.
  * The event that a fresh file begins with, 0, asks for the first frame.
  *

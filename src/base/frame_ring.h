@@ -67,8 +67,8 @@ bool frame_ring_drained(const struct frame_ring *r);
 /* --- Consumer. */
 
 /*
- * The oldest frame, which stays where it is until frame_ring_done. Its length, 0 when there is none,
- * or -EPROTO when the producer broke the rules, for good.
+ * The oldest frame, which stays where it is until frame_ring_done. Its length, 0 when there is
+ * none, or -EPROTO when the producer broke the rules, for good.
  */
 int frame_ring_next(struct frame_ring *r, const uint8_t **ret);
 void frame_ring_done(struct frame_ring *r);

@@ -60,8 +60,9 @@ void loop_defer(struct loop *l, struct deferred *d);
 void loop_undefer(struct loop *l, struct deferred *d);
 
 /*
- * Has `fn` called with `arg` after each round of events, due timers and what was deferred, before the loop sleeps: for
- * what is better done once for all of them. There is one such function; NULL for none.
+ * Has `fn` called with `arg` after each round of events, due timers and what was deferred, before
+ * the loop sleeps: for what is better done once for all of them. There is one such function; NULL
+ * for none.
  */
 typedef void loop_round_fn(void *arg);
 void loop_on_round(struct loop *l, loop_round_fn *fn, void *arg);

@@ -12,42 +12,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PORT_DNS 53
-
 static const struct addr loopback6 = {{[15] = 1}};
-
-/*
- * Other ways to ask for names, which we cannot check: DNS over TLS, multicast DNS, LLMNR, NetBIOS. They are
- * shut unless a rule opens that very address.
- */
-static bool is_name_port(uint16_t port)
-{
-	return port == 853 || port == 5353 || port == 5355 || port == 137;
-}
 
 static bool is_gateway(const struct dial *d, const struct addr *a)
 {
 	return addr_equal(a, &d->spec->v4.gateway) || addr_equal(a, &d->spec->v6.gateway);
 }
 
-static void deny(struct dial_target *t, const char *why)
-{
-	t->route = DIAL_DENY;
-	snprintf(t->why, sizeof(t->why), "%s", why);
-}
-
-static bool by_address(const struct policy_verdict *v)
-{
-	return v->rule && (v->rule->kind == TARGET_PREFIX || v->rule->kind == TARGET_HOST);
-}
-
 /* Where a connection to an address that is allowed really goes. */
 static void resolve_target(const struct dial *d, struct dial_target *t)
 {
-	t->route = DIAL_ADDRESS;
 	if (!is_gateway(d, &t->addr))
 		return;
-	/* The gateway stands for the host, and that for what listens there on the loopback interface. */
+	/* The gateway stands for the host, and that for what listens there on the loopback
+	 * interface. */
 	if (addr_is_v4(&t->addr))
 		t->addr = addr_from_v4((struct in_addr){htonl(INADDR_LOOPBACK)});
 	else
@@ -55,7 +33,8 @@ static void resolve_target(const struct dial *d, struct dial_target *t)
 }
 
 void dial_decide(const struct dial *d, enum policy_protocol protocol, const struct flow_key *key,
-		 enum policy_claim claim, const char *claimed, uint64_t now, struct dial_target *ret)
+		 enum policy_claim claim, const char *claimed, uint64_t now,
+		 struct dial_target *ret)
 {
 	const char *names[PINS_PER_ADDR_MAX];
 	struct policy_query q = {
@@ -68,33 +47,13 @@ void dial_decide(const struct dial *d, enum policy_protocol protocol, const stru
 		.claim = claim,
 		.claimed = claimed,
 	};
-	struct policy_verdict v;
 
 	ret->addr = key->remote;
 	ret->port = key->remote_port;
-	if (addr_is_unspecified(&key->remote)) {
-		deny(ret, "no address");
-		return;
-	}
-	/* Each name is decided about by itself there. */
-	if (q.port == PORT_DNS && (protocol == PROTO_TCP || protocol == PROTO_UDP)) {
-		ret->route = DIAL_RESOLVER;
-		return;
-	}
 	q.n_pinned = pins_find(d->pins, &key->remote, now, names);
-	v = policy_decide(&d->spec->policy, &q);
-	if (v.answer == POLICY_SAYS_DENY) {
-		ret->route = DIAL_DENY;
-		policy_why(&d->spec->policy, &v, POLICY_EGRESS, ret->why);
-	} else if (is_name_port(q.port) && !by_address(&v)) {
-		deny(ret, "names are asked for at the gateway only");
-	} else if (v.answer == POLICY_SAYS_WAIT) {
-		ret->route = DIAL_INSPECT;
-	} else if (d->spec->proxy.kind != PROXY_NONE && protocol != PROTO_TCP && !q.is_host) {
-		deny(ret, "it does not go through the proxy");
-	} else {
+	policy_flow(&d->spec->policy, &q, d->spec->proxy.kind != PROXY_NONE, &ret->flow);
+	if (ret->flow.route == FLOW_ALLOW)
 		resolve_target(d, ret);
-	}
 }
 
 void dial_denied(const struct dial *d, const char *proto, const struct flow_key *key,
@@ -135,16 +94,18 @@ static struct stream *decide_claim(void *ctx, enum policy_claim claim, const cha
 	struct dial_target t;
 
 	dial_decide(i->dial, PROTO_TCP, &i->key, claim, claimed, clock_mono_ns(), &t);
-	if (t.route == DIAL_ADDRESS)
+	if (t.flow.route == FLOW_ALLOW)
 		return connect_to(i->dial, &t);
-	dial_denied(i->dial, "tcp", &i->key, claimed, t.why);
+	dial_denied(i->dial, "tcp", &i->key, claimed, t.flow.why);
 	errno = EPERM;
 	return NULL;
 }
 
 static enum unreachable reason(int error)
 {
-	return error == ENETUNREACH ? UNREACH_NET : error == ECONNREFUSED ? UNREACH_PORT : UNREACH_HOST;
+	return error == ENETUNREACH    ? UNREACH_NET
+	       : error == ECONNREFUSED ? UNREACH_PORT
+				       : UNREACH_HOST;
 }
 
 void dial_tcp(struct dial *d, struct tcp_conn *c, const struct flow_key *key, uint64_t now)
@@ -154,18 +115,18 @@ void dial_tcp(struct dial *d, struct tcp_conn *c, const struct flow_key *key, ui
 	struct dial_target t;
 
 	dial_decide(d, PROTO_TCP, key, CLAIM_UNKNOWN, NULL, now, &t);
-	switch (t.route) {
-	case DIAL_DENY:
-		dial_denied(d, "tcp", key, NULL, t.why);
+	switch (t.flow.route) {
+	case FLOW_DENY:
+		dial_denied(d, "tcp", key, NULL, t.flow.why);
 		tcp_refuse(c, UNREACH_PROHIBITED);
 		return;
-	case DIAL_RESOLVER:
+	case FLOW_RESOLVER:
 		far = resolver_stream(d->resolver);
 		break;
-	case DIAL_ADDRESS:
+	case FLOW_ALLOW:
 		far = connect_to(d, &t);
 		break;
-	case DIAL_INSPECT:
+	case FLOW_WAIT:
 		far = inspect_stream_new(d->loop, decide_claim, &inspected, sizeof(inspected));
 		break;
 	}

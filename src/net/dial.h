@@ -23,25 +23,14 @@ struct dial {
 	void *ctx;
 };
 
-enum dial_route {
-	DIAL_DENY,
-	DIAL_ADDRESS, /* `addr`, `port` */
-	DIAL_RESOLVER,
-	DIAL_INSPECT, /* TCP: the first bytes decide */
-};
-
 struct dial_target {
-	enum dial_route route;
+	struct policy_flow flow;
 	struct addr
 		addr; /* what to connect to: for the gateway's own address the host's loopback */
 	uint16_t port;
-	char why[POLICY_WHY_LEN]; /* of a denial */
 };
 
-/*
- * What is to become of a flow. Port 53 goes to the resolver, 853, mDNS, LLMNR and NetBIOS are
- * denied unless a rule allows them by address, the gateway's address means the host's loopback.
- */
+/* What is to become of a flow of the guest. */
 void dial_decide(const struct dial *d, enum policy_protocol protocol, const struct flow_key *key,
 		 enum policy_claim claim, const char *claimed, uint64_t now,
 		 struct dial_target *ret);

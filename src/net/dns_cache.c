@@ -76,8 +76,8 @@ static struct entry *find(const struct dns_cache *c, const struct dns_question *
 	return NULL;
 }
 
-void dns_cache_put(struct dns_cache *c, const struct dns_question *q, const uint8_t *msg, size_t len,
-		   uint64_t now, uint32_t ttl)
+void dns_cache_put(struct dns_cache *c, const struct dns_question *q, const uint8_t *msg,
+		   size_t len, uint64_t now, uint32_t ttl)
 {
 	struct entry *e = find(c, q);
 

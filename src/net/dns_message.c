@@ -18,8 +18,8 @@
 /* --- names --------------------------------------------------------------------------------- */
 
 /*
- * Reads the name at `at`, following pointers backwards only, so that it ends. Its labels go to `wire`
- * without compression. Returns the offset behind it, 0 when it is malformed.
+ * Reads the name at `at`, following pointers backwards only, so that it ends. Its labels go to
+ * `wire` without compression. Returns the offset behind it, 0 when it is malformed.
  */
 size_t dns_name_expand(const uint8_t *msg, size_t len, size_t at, uint8_t wire[DNS_NAME_MAX],
 		       size_t *ret_len)
@@ -176,7 +176,8 @@ int dns_question_parse(const uint8_t *msg, size_t len, struct dns_question *ret)
 /* --- answers ------------------------------------------------------------------------------- */
 
 /* Where the answer section begins; 0 when it is no answer to the question. */
-static size_t check_question(const uint8_t *msg, size_t len, const struct dns_question *q, uint16_t id)
+static size_t check_question(const uint8_t *msg, size_t len, const struct dns_question *q,
+			     uint16_t id)
 {
 	char name[DOMAIN_LEN];
 	size_t at;
@@ -216,7 +217,8 @@ static int follow_chain(const uint8_t *msg, size_t len, size_t at, unsigned int 
 
 		if (!find_record(msg, len, at, n, a->chain[a->n_chain - 1], DNS_CNAME, &r))
 			return 0;
-		if (a->n_chain == DNS_CHAIN_MAX || !read_name(msg, len, r.data, a->chain[a->n_chain]))
+		if (a->n_chain == DNS_CHAIN_MAX ||
+		    !read_name(msg, len, r.data, a->chain[a->n_chain]))
 			return -EBADMSG;
 		a->ttl = MIN(a->ttl, r.ttl);
 		a->n_chain++;
@@ -230,7 +232,8 @@ static int take_address(struct dns_answer *a, const uint8_t *msg, const struct d
 	struct in_addr v4;
 	struct in6_addr v6;
 
-	if (r->data_len != (r->type == DNS_A ? sizeof(v4) : sizeof(v6)) || a->n_addrs == DNS_ANSWERS_MAX)
+	if (r->data_len != (r->type == DNS_A ? sizeof(v4) : sizeof(v6)) ||
+	    a->n_addrs == DNS_ANSWERS_MAX)
 		return -EBADMSG;
 	if (r->type == DNS_A) {
 		memcpy(&v4, msg + r->data, sizeof(v4));

@@ -75,10 +75,11 @@ int dns_answer_parse(const uint8_t *msg, size_t len, const struct dns_question *
 size_t dns_query_write(uint8_t *msg, size_t size, const struct dns_question *q, uint16_t id);
 /*
  * The answer for the guest, made anew and never passed through: the question as it was spelled, and
- * the records of upstream's answer section that belong to the chain, their names written out and their
- * TTLs lowered by `age` seconds (at least 1). Records that could carry addresses of their own (SVCB,
- * HTTPS) are left out. `msg` is one that dns_answer_parse took, giving `a`. `max`: what the asker takes; a
- * longer one comes with TC and without records. Returns its length; `size` >= DNS_ERROR_MAX.
+ * the records of upstream's answer section that belong to the chain, their names written out and
+ * their TTLs lowered by `age` seconds (at least 1). Records that could carry addresses of their own
+ * (SVCB, HTTPS) are left out. `msg` is one that dns_answer_parse took, giving `a`. `max`: what the
+ * asker takes; a longer one comes with TC and without records. Returns its length; `size` >=
+ * DNS_ERROR_MAX.
  */
 #define DNS_ERROR_MAX 512
 size_t dns_reply_write(uint8_t *out, size_t size, const struct dns_question *q,

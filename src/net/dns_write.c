@@ -8,13 +8,13 @@
 
 #include <string.h>
 
-#define FLAG_RD   0x01 /* of the third byte */
-#define FLAG_TC   0x02
-#define FLAG_QR   0x80
-#define FLAG_CD   0x10 /* of the fourth */
-#define FLAG_RA   0x80
-#define OPT_LEN   11
-#define TO_QUERY  0xc00c /* a pointer to the question's name */
+#define FLAG_RD  0x01 /* of the third byte */
+#define FLAG_TC  0x02
+#define FLAG_QR  0x80
+#define FLAG_CD  0x10 /* of the fourth */
+#define FLAG_RA  0x80
+#define OPT_LEN  11
+#define TO_QUERY 0xc00c /* a pointer to the question's name */
 
 /* A message under way; what does not fit sets `full`. */
 struct writer {
@@ -118,7 +118,8 @@ size_t dns_query_write(uint8_t *msg, size_t size, const struct dns_question *q, 
 	return w.len;
 }
 
-size_t dns_error_write(uint8_t *out, size_t size, const struct dns_question *q, enum dns_rcode rcode)
+size_t dns_error_write(uint8_t *out, size_t size, const struct dns_question *q,
+		       enum dns_rcode rcode)
 {
 	struct writer w = {.p = out, .size = size};
 
@@ -209,8 +210,8 @@ static void put_data(struct writer *w, const uint8_t *msg, size_t len, const str
 }
 
 /* Where a record's owner is in the chain; -1: it has no place in the answer. */
-static int place(const struct dns_answer *a, const struct dns_question *q, const uint8_t *msg, size_t len,
-		 const struct dns_record *r)
+static int place(const struct dns_answer *a, const struct dns_question *q, const uint8_t *msg,
+		 size_t len, const struct dns_record *r)
 {
 	if (r->class != 1 || r->type == DNS_SVCB || r->type == DNS_HTTPS)
 		return -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections by key: buckets of a keyed hash, so that no guest can make them collide, and a binary heap
- * of their deadlines. Everything is allocated once, for as many as there may be.
+ * Connections by key: buckets of a keyed hash, so that no guest can make them collide, and a binary
+ * heap of their deadlines. Everything is allocated once, for as many as there may be.
  */
 #include "net/siphash.h"
 #include "net/stack_internal.h"
@@ -35,7 +35,8 @@ void flow_table_release(struct flow_table *t)
 }
 
 /* struct flow_key has no padding but at its end, which is left out. */
-static_assert(offsetof(struct flow_key, remote_port) == 34, "a key can be hashed and compared as bytes");
+static_assert(offsetof(struct flow_key, remote_port) == 34,
+	      "a key can be hashed and compared as bytes");
 #define KEY_BYTES (offsetof(struct flow_key, remote_port) + sizeof(uint16_t))
 
 static unsigned int bucket_of(const struct flow_table *t, const struct flow_key *key)

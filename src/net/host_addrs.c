@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses are read once at the start, and followed by the kernel's notices (rtnetlink(7)). A notice that
- * was lost makes the list as a whole be read again.
+ * Addresses are read once at the start, and followed by the kernel's notices (rtnetlink(7)). A
+ * notice that was lost makes the list as a whole be read again.
  */
 #include "net/host_addrs.h"
 
@@ -42,7 +42,8 @@ static void add(struct host_addrs *h, const struct addr *a)
 		h->addrs[h->n++] = *a;
 }
 
-/* Two interfaces may have the same address; then it is forgotten too early, until it is read anew. */
+/* Two interfaces may have the same address; then it is forgotten too early, until it is read anew.
+ */
 static void drop(struct host_addrs *h, const struct addr *a)
 {
 	size_t i = find(h, a);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ICMP (RFC 792, 4443): echo requests of the guest and their replies, and errors about what it sent. */
+/* ICMP (RFC 792, 4443): echo requests of the guest and their replies, and errors about what it
+ * sent. */
 #include "net/stack_internal.h"
 
 #include <string.h>
@@ -40,7 +41,8 @@ void icmp_input(struct stack *s, const struct packet *p)
 }
 
 /* Completes a message whose checksum field is 0 and whose frame has been begun, and sends it. */
-static void finish(struct stack *s, const struct addr *src, const struct addr *dst, uint8_t *l4, size_t len)
+static void finish(struct stack *s, const struct addr *src, const struct addr *dst, uint8_t *l4,
+		   size_t len)
 {
 	bool v6 = !addr_is_v4(dst);
 	uint32_t sum = v6 ? csum_pseudo(src, dst, IPPROTO_ICMPV6, len) : 0;
@@ -133,9 +135,9 @@ void icmp_unreachable(struct stack *s, const struct flow_key *key, enum policy_p
 	/* The packet is gone; what its sender knows it by is made again. */
 	uint8_t quote[VNET_LEN + ETH_HLEN + IP6_LEN + TCP_LEN] = {0};
 	bool v6 = !addr_is_v4(&key->guest);
-	uint8_t proto = protocol == PROTO_TCP	? IPPROTO_TCP
+	uint8_t proto = protocol == PROTO_TCP   ? IPPROTO_TCP
 			: protocol == PROTO_UDP ? IPPROTO_UDP
-			: v6			? IPPROTO_ICMPV6
+			: v6                    ? IPPROTO_ICMPV6
 						: IPPROTO_ICMP;
 	size_t l4_len = protocol == PROTO_TCP ? TCP_LEN : UDP_LEN;
 	uint8_t *l4;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Until it is decided, the guest's bytes are kept here; they are copied before they are looked at. Then the
- * real stream takes over: it calls the user directly, and what the user calls costs one indirection. First of
- * all it gets the bytes that were kept.
+ * Until it is decided, the guest's bytes are kept here; they are copied before they are looked at.
+ * Then the real stream takes over: it calls the user directly, and what the user calls costs one
+ * indirection. First of all it gets the bytes that were kept.
  */
 #include "net/inspect_stream.h"
 
@@ -15,8 +15,8 @@
 #include <string.h>
 
 /*
- * Who says nothing for this long waits for the server to speak first, as it is with mail and SSH; the
- * protocols that have names for us begin at once.
+ * Who says nothing for this long waits for the server to speak first, as it is with mail and SSH;
+ * the protocols that have names for us begin at once.
  */
 #define SILENCE (300 * NSEC_PER_MSEC)
 /* Who has begun to say something has this long to end it. */
@@ -32,7 +32,7 @@ struct inspect_stream {
 	bool shut; /* the guest says no more */
 	bool told_open;
 	bool patient; /* it has begun to speak */
-	int error; /* -errno: it was denied, or could not be */
+	int error;    /* -errno: it was denied, or could not be */
 	struct buf kept;
 	struct timer timer;
 	struct deferred telling;
@@ -121,7 +121,7 @@ static void decide(struct inspect_stream *is, bool end)
 	if (found.result == SNIFF_MORE)
 		return;
 	timer_cancel(is->loop, &is->timer);
-	claim = found.result == SNIFF_NAME	? CLAIM_NAME
+	claim = found.result == SNIFF_NAME    ? CLAIM_NAME
 		: found.result == SNIFF_OTHER ? CLAIM_NONE
 					      : CLAIM_HIDDEN;
 	is->next = is->decide(is->token, claim, claim == CLAIM_NAME ? found.name : NULL);
@@ -214,8 +214,8 @@ static void inspect_close(struct stream *s, bool reset)
 
 static const struct stream_ops ops = {inspect_write, inspect_shut, inspect_read, inspect_close};
 
-struct stream *inspect_stream_new(struct loop *loop, inspect_decide_fn *decide_fn, const void *token,
-				  size_t token_len)
+struct stream *inspect_stream_new(struct loop *loop, inspect_decide_fn *decide_fn,
+				  const void *token, size_t token_len)
 {
 	struct inspect_stream *is = calloc(1, sizeof(*is));
 

@@ -12,8 +12,8 @@
 #include "net/stream.h"
 
 /*
- * The decision: NULL (with errno; EPERM: denied) or the stream to go on with, whose `opened` is yet to
- * come. `claimed` is a name with CLAIM_NAME, otherwise NULL.
+ * The decision: NULL (with errno; EPERM: denied) or the stream to go on with, whose `opened` is yet
+ * to come. `claimed` is a name with CLAIM_NAME, otherwise NULL.
  */
 typedef struct stream *inspect_decide_fn(void *ctx, enum policy_claim claim, const char *claimed);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ARP (RFC 826) and the neighbour discovery of IPv6 (RFC 4861), as far as a guest alone on its link needs
- * them: whatever address it asks for is ours. We never ask: the guest's MAC address is known.
+ * ARP (RFC 826) and the neighbour discovery of IPv6 (RFC 4861), as far as a guest alone on its link
+ * needs them: whatever address it asks for is ours. We never ask: the guest's MAC address is known.
  */
 #include "net/stack_internal.h"
 
@@ -59,8 +59,8 @@ void neighbour_arp(struct stack *s, const struct packet *p)
 }
 
 /* Sends an ICMPv6 message of ours with the checksum made. */
-static void send_icmp6(struct stack *s, const struct addr *src, const struct addr *dst, uint8_t *msg,
-		       size_t len)
+static void send_icmp6(struct stack *s, const struct addr *src, const struct addr *dst,
+		       uint8_t *msg, size_t len)
 {
 	uint8_t *frame = s->ops->frame_reserve(s->ctx, packet_overhead(dst) + len), *l4;
 	uint16_t sum;
@@ -101,8 +101,8 @@ static void neighbour_solicit(struct stack *s, const struct packet *p, size_t le
 		return;
 	memcpy(target.b, p->l4 + 8, 16);
 	/*
-	 * Multicast addresses have no neighbour. An asker without an address looks whether its own is
-	 * taken (RFC 4862 5.4), which none is.
+	 * Multicast addresses have no neighbour. An asker without an address looks whether its own
+	 * is taken (RFC 4862 5.4), which none is.
 	 */
 	if (target.b[0] == 0xff || addr_is_unspecified(&p->src) ||
 	    addr_equal(&target, &s->config.v6.guest) || addr_equal(&target, &p->src))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each flow, that is each pair of ends as the guest sees them, has a connected socket of its own: the kernel
- * then takes answers from nobody else and tells of errors. Flows are kept in the order of their use; the one
- * unused for longest is the first to time out and the first to make room.
+ * Each flow, that is each pair of ends as the guest sees them, has a connected socket of its own:
+ * the kernel then takes answers from nobody else and tells of errors. Flows are kept in the order
+ * of their use; the one unused for longest is the first to time out and the first to make room.
  */
 #include "net/outside.h"
 
@@ -65,7 +65,8 @@ static unsigned int bucket_of(const struct outside *o, const struct flow_key *ke
 	return (unsigned int)siphash(o->secret, key, KEY_BYTES) % BUCKETS;
 }
 
-static struct outside_flow *find(const struct outside *o, enum flow_kind kind, const struct flow_key *key)
+static struct outside_flow *find(const struct outside *o, enum flow_kind kind,
+				 const struct flow_key *key)
 {
 	struct outside_flow *f;
 
@@ -128,8 +129,8 @@ static void on_timer(struct timer *t)
 static void on_socket(struct ev *ev, uint32_t events);
 
 /* Takes `fd` over. NULL when there is no memory. */
-static struct outside_flow *flow_new(struct outside *o, enum flow_kind kind, const struct flow_key *key,
-				     int fd)
+static struct outside_flow *flow_new(struct outside *o, enum flow_kind kind,
+				     const struct flow_key *key, int fd)
 {
 	struct outside_flow *f = calloc(1, sizeof(*f));
 
@@ -137,7 +138,8 @@ static struct outside_flow *flow_new(struct outside *o, enum flow_kind kind, con
 		close(fd);
 		return NULL;
 	}
-	*f = (struct outside_flow){.o = o, .kind = kind, .key = *key, .ev = {.fd = fd, .fn = on_socket}};
+	*f = (struct outside_flow){
+		.o = o, .kind = kind, .key = *key, .ev = {.fd = fd, .fn = on_socket}};
 	if (loop_add(o->loop, &f->ev, EPOLLIN) < 0) {
 		close(fd);
 		free(f);
@@ -281,12 +283,12 @@ void outside_udp(struct outside *o, const struct flow_key *key, const uint8_t *d
 		return;
 	}
 	dial_decide(o->dial, PROTO_UDP, key, CLAIM_NONE, NULL, clock_mono_ns(), &t);
-	if (t.route == DIAL_RESOLVER) {
+	if (t.flow.route == FLOW_RESOLVER) {
 		resolver_ask(o->dial->resolver, data, len, false, key, sizeof(*key), on_answer, o);
 		return;
 	}
-	if (t.route != DIAL_ADDRESS) {
-		denied(o, "udp", PROTO_UDP, key, t.why);
+	if (t.flow.route != FLOW_ALLOW) {
+		denied(o, "udp", PROTO_UDP, key, t.flow.why);
 		return;
 	}
 	make_room(o, FLOW_UDP, OUTSIDE_UDP_MAX);
@@ -328,8 +330,8 @@ void outside_echo(struct outside *o, const struct flow_key *key, uint16_t seq, c
 
 	if (!f) {
 		dial_decide(o->dial, protocol, key, CLAIM_NONE, NULL, clock_mono_ns(), &t);
-		if (t.route != DIAL_ADDRESS) {
-			denied(o, "icmp", protocol, key, t.why);
+		if (t.flow.route != FLOW_ALLOW) {
+			denied(o, "icmp", protocol, key, t.flow.why);
 			return;
 		}
 		make_room(o, FLOW_ECHO, OUTSIDE_ECHO_MAX);

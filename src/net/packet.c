@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A frame is looked at in three steps, each on the private copy of its headers: Ethernet, IP, transport.
- * The lengths that the IP header gives are the only ones that count afterwards; what the frame has beyond
- * them is padding.
+ * A frame is looked at in three steps, each on the private copy of its headers: Ethernet, IP,
+ * transport. The lengths that the IP header gives are the only ones that count afterwards; what the
+ * frame has beyond them is padding.
  */
 #include "net/packet.h"
 
@@ -43,8 +43,8 @@ static void store16(uint8_t *p, size_t v)
 /* --- checksums ----------------------------------------------------------------------------- */
 
 /*
- * The sum is kept in the order of the host's bytes, which a one's complement sum allows (RFC 1071, 2(B)):
- * only the result is in the order of the wire again.
+ * The sum is kept in the order of the host's bytes, which a one's complement sum allows (RFC 1071,
+ * 2(B)): only the result is in the order of the wire again.
  */
 uint32_t csum_add(uint32_t sum, const void *data, size_t len)
 {
@@ -216,8 +216,8 @@ static enum packet_fault look_at_ip6(struct look *k, size_t len)
 }
 
 /*
- * The checksum covers bytes that may still change, which makes it worthless against whoever owns the
- * ring, but it tells honest corruption.
+ * The checksum covers bytes that may still change, which makes it worthless against whoever owns
+ * the ring, but it tells honest corruption.
  */
 static bool sum_holds(const struct look *k)
 {

@@ -81,7 +81,8 @@ static void make_room(struct pins *p, const struct addr *addr)
 		forget(p, TAILQ_FIRST(&p->by_age));
 }
 
-void pins_add(struct pins *p, const struct addr *addr, const char *name, uint64_t now, uint64_t until)
+void pins_add(struct pins *p, const struct addr *addr, const char *name, uint64_t now,
+	      uint64_t until)
 {
 	size_t len = strlen(name) + 1;
 	struct pin *pin;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client of a published port is, to the guest, the gateway at a port of its own (`alias`). TCP connections
- * live in the stack from then on; of UDP clients there is a list per port, found by address for what comes
- * from outside and by alias for what the guest answers.
+ * A client of a published port is, to the guest, the gateway at a port of its own (`alias`). TCP
+ * connections live in the stack from then on; of UDP clients there is a list per port, found by
+ * address for what comes from outside and by alias for what the guest answers.
  */
 #include "net/ports.h"
 
@@ -159,7 +159,8 @@ static void on_listener(struct ev *ev, uint32_t events)
 	for (int i = 0; i < ACCEPT_BUDGET; i++) {
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
-		int fd = accept4(ev->fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd =
+			accept4(ev->fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
 			accepted(port, fd, &ss);
@@ -226,7 +227,8 @@ static void make_room(struct port *port, uint64_t now)
 		client_free(c);
 }
 
-static struct client *client_new(struct port *port, const struct addr *a, uint16_t number, uint64_t now)
+static struct client *client_new(struct port *port, const struct addr *a, uint16_t number,
+				 uint64_t now)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
@@ -297,7 +299,8 @@ bool ports_udp(struct ports *p, const struct flow_key *key, const uint8_t *data,
 		struct client *c;
 		socklen_t size;
 
-		if (port->spec->protocol != PROTO_UDP || port->spec->guest_port != key->guest_port ||
+		if (port->spec->protocol != PROTO_UDP ||
+		    port->spec->guest_port != key->guest_port ||
 		    !addr_equal(&family(p, port->spec)->guest, &key->guest))
 			continue;
 		c = find_alias(port, key->remote_port);
@@ -305,7 +308,8 @@ bool ports_udp(struct ports *p, const struct flow_key *key, const uint8_t *data,
 			continue;
 		client_used(c, clock_mono_ns());
 		size = addr_to_sockaddr(&c->addr, c->number, &ss);
-		sendto(port->ev.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&ss, size);
+		sendto(port->ev.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&ss,
+		       size);
 		return true;
 	}
 	return false;
@@ -321,7 +325,8 @@ static int cannot_bind(const struct net_publish *spec, int error, struct err *e)
 	endpoint_format(&spec->addr, spec->host_port, text);
 	if (error == EADDRINUSE) {
 		err_set(e, ERR_BUSY, "port %s/%s is already in use", text, proto);
-		return err_hint(e, "publish at another port of the host, or at port 0 for any free one");
+		return err_hint(
+			e, "publish at another port of the host, or at port 0 for any free one");
 	}
 	err_sys(e, error, "cannot publish at port %s/%s", text, proto);
 	if (error == EACCES)
@@ -340,7 +345,8 @@ static int bind_port(struct port *port, uint16_t *chosen, struct err *e)
 	struct addr own;
 	const int one = 1;
 	int r;
-	int fd = socket(ss.ss_family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(ss.ss_family,
+			(tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return cannot_bind(spec, errno, e);
@@ -355,13 +361,15 @@ static int bind_port(struct port *port, uint16_t *chosen, struct err *e)
 	if (bind(fd, (struct sockaddr *)&ss, len) < 0 || (tcp && listen(fd, BACKLOG) < 0))
 		return cannot_bind(spec, errno, e);
 	len = sizeof(ss);
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || !addr_from_sockaddr(&ss, &own, chosen))
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
+	    !addr_from_sockaddr(&ss, &own, chosen))
 		return err_set(e, ERR_SYSTEM, "cannot tell the port that was bound");
 	r = loop_add(port->ports->loop, &port->ev, EPOLLIN);
 	return r < 0 ? cannot_bind(spec, -r, e) : 0;
 }
 
-struct ports *ports_new(struct loop *loop, const struct net_spec *spec, uint16_t *chosen, struct err *e)
+struct ports *ports_new(struct loop *loop, const struct net_spec *spec, uint16_t *chosen,
+			struct err *e)
 {
 	struct ports *p = xcalloc(1, sizeof(*p));
 

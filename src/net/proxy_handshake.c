@@ -14,11 +14,11 @@
 #define SOCKS4_GRANTED 90
 #define SOCKS4_REPLY   8
 
-#define SOCKS5_NO_AUTH	0
+#define SOCKS5_NO_AUTH  0
 #define SOCKS5_PASSWORD 2
-#define SOCKS5_IPV4	1
-#define SOCKS5_NAME	3
-#define SOCKS5_IPV6	4
+#define SOCKS5_IPV4     1
+#define SOCKS5_NAME     3
+#define SOCKS5_IPV6     4
 
 static void refuse(struct proxy_handshake *h, int error)
 {
@@ -109,7 +109,8 @@ static void hear_method(struct proxy_handshake *h)
 	if (buf_len(&h->said) < 2)
 		return;
 	method = p[1];
-	if (p[0] != 5 || (method != SOCKS5_NO_AUTH && !(method == SOCKS5_PASSWORD && h->proxy->user))) {
+	if (p[0] != 5 ||
+	    (method != SOCKS5_NO_AUTH && !(method == SOCKS5_PASSWORD && h->proxy->user))) {
 		refuse(h, -EACCES);
 		return;
 	}
@@ -189,8 +190,8 @@ static void ask_http(struct proxy_handshake *h)
 	endpoint_format(&h->addr, h->port, endpoint);
 	r = buf_printf(&h->say, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", endpoint, endpoint);
 	if (r == 0 && h->proxy->user) {
-		_cleanup_secret_ char *pair =
-			xasprintf("%s:%s", h->proxy->user, h->proxy->password ? h->proxy->password : "");
+		_cleanup_secret_ char *pair = xasprintf(
+			"%s:%s", h->proxy->user, h->proxy->password ? h->proxy->password : "");
 		_cleanup_secret_ char *text = xcalloc(1, BASE64_LEN(strlen(pair)) + 1);
 
 		base64_encode(text, pair, strlen(pair));
@@ -235,8 +236,8 @@ static void hear_http(struct proxy_handshake *h)
 
 /* --- all of them --------------------------------------------------------------------------- */
 
-int proxy_handshake_init(struct proxy_handshake *h, const struct net_proxy *proxy, const struct addr *addr,
-			 uint16_t port)
+int proxy_handshake_init(struct proxy_handshake *h, const struct net_proxy *proxy,
+			 const struct addr *addr, uint16_t port)
 {
 	*h = (struct proxy_handshake){
 		.proxy = proxy,

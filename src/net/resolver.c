@@ -4,15 +4,16 @@
  *
  *	question -> well-formed? -> one of our own names? -> may the name be asked for? -> cache
  *		 -> upstream (resolver_upstream.c), once for all who ask the same meanwhile
- *	answer   -> fits the question? -> may every name of its chain be asked for? -> has it addresses
- *		    that a public name has no business to have? -> pins -> written anew
+ *	answer   -> fits the question? -> may every name of its chain be asked for? -> has it
+ *addresses that a public name has no business to have? -> pins -> written anew
  *
- * Nothing of upstream's message reaches the guest as it came: the answer is put together of the records
- * that belong to the chain from the asked name (dns_write.c). A message from the cache goes the same
- * way as one that just came, so what is decided never depends on where it came from.
+ * Nothing of upstream's message reaches the guest as it came: the answer is put together of the
+ *records that belong to the chain from the asked name (dns_write.c). A message from the cache goes
+ *the same way as one that just came, so what is decided never depends on where it came from.
  *
- * A pin lasts longer than the record's TTL: a program connects after it has its answer, and may keep the
- * address for a while. With a TTL of 0 it would otherwise be over before the connection is made.
+ * A pin lasts longer than the record's TTL: a program connects after it has its answer, and may
+ *keep the address for a while. With a TTL of 0 it would otherwise be over before the connection is
+ *made.
  *
  * Limits: questions to upstream and askers are bounded, what is beyond gets SERVFAIL at once.
  */
@@ -123,11 +124,12 @@ static void pin_addresses(const struct resolver *r, uint64_t now)
 }
 
 /* Answers `w` from a message whose content is in r->answer and was found to be in order. */
-static void reply_message(struct resolver *r, const struct waiter *w, const uint8_t *msg, size_t len,
-			  uint32_t age)
+static void reply_message(struct resolver *r, const struct waiter *w, const uint8_t *msg,
+			  size_t len, uint32_t age)
 {
 	reply(r, w,
-	      dns_reply_write(r->reply, sizeof(r->reply), &w->question, &r->answer, msg, len, age, w->max));
+	      dns_reply_write(r->reply, sizeof(r->reply), &w->question, &r->answer, msg, len, age,
+			      w->max));
 }
 
 static void free_query(struct query *q)
@@ -179,13 +181,15 @@ void query_answered(struct query *q, const uint8_t *msg, size_t len)
 
 /* --- names of our own ---------------------------------------------------------------------- */
 
-/* Reverse lookups of addresses that no public server knows (RFC 6303); they would leave the machine. */
+/* Reverse lookups of addresses that no public server knows (RFC 6303); they would leave the
+ * machine. */
 static bool is_private_reverse(const char *name)
 {
 	static const char *const zones[] = {
-		"10.in-addr.arpa",   "168.192.in-addr.arpa", "254.169.in-addr.arpa", "127.in-addr.arpa",
-		"0.in-addr.arpa",    "d.f.ip6.arpa",	     "8.e.f.ip6.arpa",	     "9.e.f.ip6.arpa",
-		"a.e.f.ip6.arpa",    "b.e.f.ip6.arpa",
+		"10.in-addr.arpa",  "168.192.in-addr.arpa", "254.169.in-addr.arpa",
+		"127.in-addr.arpa", "0.in-addr.arpa",       "d.f.ip6.arpa",
+		"8.e.f.ip6.arpa",   "9.e.f.ip6.arpa",       "a.e.f.ip6.arpa",
+		"b.e.f.ip6.arpa",
 	};
 	char zone[32];
 
@@ -234,7 +238,8 @@ static bool answer_from_cache(struct resolver *r, const struct waiter *w)
 	size_t len;
 
 	msg = dns_cache_get(r->cache, &w->question, now, &len, &age);
-	if (!msg || dns_answer_parse(msg, len, &w->question, (uint16_t)(msg[0] << 8 | msg[1]), &r->answer) < 0)
+	if (!msg || dns_answer_parse(msg, len, &w->question, (uint16_t)(msg[0] << 8 | msg[1]),
+				     &r->answer) < 0)
 		return false;
 	/* What is the host's own address may have changed since. */
 	if (!answer_ok(r, &w->question)) {
@@ -315,7 +320,7 @@ void resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, 
 	memcpy(r->message, msg, len);
 	memcpy(w.token, token, MIN(token_len, sizeof(w.token)));
 	rcode = dns_question_parse(r->message, len, &w.question);
-	w.max = tcp			       ? DNS_MESSAGE_MAX
+	w.max = tcp                                   ? DNS_MESSAGE_MAX
 		: w.question.udp_size < DNS_UDP_PLAIN ? DNS_UDP_PLAIN
 						      : MIN(w.question.udp_size, (uint16_t)4096);
 	if (rcode < 0)

@@ -39,9 +39,9 @@ struct resolver *resolver_new(struct loop *loop, const struct resolver_config *c
 struct resolver *resolver_free(struct resolver *r);
 
 /*
- * A question, over TCP or in a datagram; it may change while it is looked at. `reply` gets the answer, perhaps before this returns, perhaps never
- * (what is not worth an answer); `token` says whose it is (copied, at most RESOLVER_TOKEN_MAX
- * bytes).
+ * A question, over TCP or in a datagram; it may change while it is looked at. `reply` gets the
+ * answer, perhaps before this returns, perhaps never (what is not worth an answer); `token` says
+ * whose it is (copied, at most RESOLVER_TOKEN_MAX bytes).
  */
 #define RESOLVER_TOKEN_MAX 64
 typedef void resolver_reply_fn(void *ctx, const void *token, const uint8_t *msg, size_t len);

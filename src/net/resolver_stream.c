@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Questions over TCP (RFC 7766): the far end of a guest's connection to port 53. Messages are cut as the
- * guest likes; each comes after its length. Answers go out in the order in which they are there.
+ * Questions over TCP (RFC 7766): the far end of a guest's connection to port 53. Messages are cut
+ * as the guest likes; each comes after its length. Answers go out in the order in which they are
+ * there.
  */
 #include "net/resolver_internal.h"
 
@@ -13,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IDLE_MAX   (10 * NSEC_PER_SEC)
-#define ASKED_MAX  64 /* questions of one connection that wait for their answers */
-#define OUT_MAX    ((size_t)4 * (2 + DNS_MESSAGE_MAX))
+#define IDLE_MAX  (10 * NSEC_PER_SEC)
+#define ASKED_MAX 64 /* questions of one connection that wait for their answers */
+#define OUT_MAX   ((size_t)4 * (2 + DNS_MESSAGE_MAX))
 
 struct resolver_tcp {
 	struct stream stream;
@@ -79,7 +80,8 @@ static void take_questions(struct resolver_tcp *t)
 		if (buf_len(&t->in) < 2 + len)
 			return;
 		t->asked++;
-		resolver_ask(t->r, p + 2, len, true, &t->number, sizeof(t->number), on_answer, t->r);
+		resolver_ask(t->r, p + 2, len, true, &t->number, sizeof(t->number), on_answer,
+			     t->r);
 		buf_consume(&t->in, 2 + len);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asking upstream: the servers in their order, each over UDP from a socket of its own (a port that nobody
- * can guess, and answers from no other address), over TCP when the answer is cut off.
+ * Asking upstream: the servers in their order, each over UDP from a socket of its own (a port that
+ * nobody can guess, and answers from no other address), over TCP when the answer is cut off.
  */
 #include "net/resolver_internal.h"
 
@@ -74,8 +74,8 @@ static void on_timer(struct timer *t)
 }
 
 /*
- * The server refuses: another may know better, the same one not so soon. After a round of refusals that
- * is the answer.
+ * The server refuses: another may know better, the same one not so soon. After a round of refusals
+ * that is the answer.
  */
 static void on_failing(struct deferred *d)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/sniff_internal.h"
 
-#define TLS_HANDSHAKE   22
-#define SSL2_HELLO_BIT  0x80
-#define SSL2_HELLO      1
+#define TLS_HANDSHAKE  22
+#define SSL2_HELLO_BIT 0x80
+#define SSL2_HELLO     1
 
 static bool is_letter(uint8_t c)
 {

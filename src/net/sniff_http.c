@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The authority of an HTTP/1 request (RFC 9112 3.2). Only a request that every server has to understand alike
- * names its host: one Host, lines that end in CRLF, nothing folded, an absolute target that agrees.
+ * The authority of an HTTP/1 request (RFC 9112 3.2). Only a request that every server has to
+ * understand alike names its host: one Host, lines that end in CRLF, nothing folded, an absolute
+ * target that agrees.
  */
 #include "net/sniff_internal.h"
 
@@ -122,7 +123,7 @@ static enum sniff_result read_headers(const char *p, const char *end, const char
 /* Does a line that has no version still look like a request of some server's? */
 static bool looks_like_request(const struct line *method)
 {
-	static const char *const methods[] = {"GET",	 "HEAD",  "POST",  "PUT",   "DELETE",
+	static const char *const methods[] = {"GET",     "HEAD",  "POST",  "PUT",    "DELETE",
 					      "OPTIONS", "PATCH", "TRACE", "CONNECT"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)

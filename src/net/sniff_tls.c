@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server name of a ClientHello (RFC 8446 4.1.2, RFC 6066 3), read byte by byte across the records that it
- * may be cut into. With encrypted client hello the name outside counts: that is the one a server in between
- * goes by, and a client that only pretends looks the same.
+ * The server name of a ClientHello (RFC 8446 4.1.2, RFC 6066 3), read byte by byte across the
+ * records that it may be cut into. With encrypted client hello the name outside counts: that is the
+ * one a server in between goes by, and a client that only pretends looks the same.
  */
 #include "net/sniff_internal.h"
 
@@ -49,7 +49,8 @@ static bool next_record(struct reader *r)
 	return true;
 }
 
-/* Takes `n` bytes, into `out` unless it is NULL. False when they are not there, or there are none. */
+/* Takes `n` bytes, into `out` unless it is NULL. False when they are not there, or there are none.
+ */
 static bool take(struct reader *r, uint8_t *out, size_t n)
 {
 	if (r->bad || r->more)
@@ -97,7 +98,8 @@ static void skip_vector(struct reader *r, unsigned int bytes)
 	take(r, NULL, take_number(r, bytes));
 }
 
-/* The extension's content: exactly one name, and that of a host. False when it is something else. */
+/* The extension's content: exactly one name, and that of a host. False when it is something else.
+ */
 static bool read_name(struct reader *r, size_t len, char out[DOMAIN_LEN])
 {
 	size_t list = take_number(r, 2), kind, n;

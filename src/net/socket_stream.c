@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel says about a socket comes edge-triggered, so that a connection costs one call to be
- * watched and none to be looked after: it is readable until a read says otherwise, and our user asks for
- * as long as that lasts.
+ * What the kernel says about a socket comes edge-triggered, so that a connection costs one call to
+ * be watched and none to be looked after: it is readable until a read says otherwise, and our user
+ * asks for as long as that lasts.
  */
 #include "net/socket_stream.h"
 

@@ -48,7 +48,8 @@ bool neighbour_icmp6(struct stack *s, const struct packet *p);
 /* --- ICMP (icmp.c) and UDP (udp.c). */
 void icmp_input(struct stack *s, const struct packet *p);
 void udp_input(struct stack *s, const struct packet *p);
-/* As stack_send_unreachable; `seq`: of the TCP segment that it is about, by which the guest knows it. */
+/* As stack_send_unreachable; `seq`: of the TCP segment that it is about, by which the guest knows
+ * it. */
 void icmp_unreachable(struct stack *s, const struct flow_key *key, enum policy_protocol protocol,
 		      uint32_t seq, enum unreachable why);
 
@@ -86,7 +87,8 @@ struct tcp_conn {
 
 	/* Sequence numbers by the names of RFC 9293 3.3.1; we are the peer, `iss` is ours. */
 	uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2;
-	uint32_t snd_max; /* the furthest that was ever sent; snd_nxt goes back for retransmission */
+	uint32_t
+		snd_max; /* the furthest that was ever sent; snd_nxt goes back for retransmission */
 	uint32_t irs, rcv_nxt;
 	uint32_t rcv_adv; /* right edge of the window that we have announced */
 	uint16_t mss;     /* what the guest takes, without headers */
@@ -95,10 +97,10 @@ struct tcp_conn {
 	bool syn_due, ack_due, fin_sent, fin_received;
 
 	/* Retransmission. */
-	uint64_t rto, srtt, rttvar;  /* ns */
-	uint64_t rtt_start;          /* when rtt_seq was sent; 0: nothing is measured */
+	uint64_t rto, srtt, rttvar; /* ns */
+	uint64_t rtt_start;         /* when rtt_seq was sent; 0: nothing is measured */
 	uint32_t rtt_seq;
-	uint64_t rexmit_at;          /* of data or of a window probe; UINT64_MAX: not needed */
+	uint64_t rexmit_at; /* of data or of a window probe; UINT64_MAX: not needed */
 	uint64_t heard_at;
 	unsigned int retries, dup_acks;
 	uint32_t burst; /* bytes that may be sent again before more is acknowledged; 0: no limit */

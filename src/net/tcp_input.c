@@ -8,7 +8,7 @@
 #define RTO_MAX (60 * NSEC_PER_SEC)
 /* Answers to segments that somebody may have guessed (RFC 5961 7). */
 #define CHALLENGES_PER_SEC 100
-#define DUP_ACKS	   3
+#define DUP_ACKS           3
 
 static uint16_t load16(const uint8_t *p)
 {
@@ -204,7 +204,8 @@ static ssize_t deliver(struct tcp_conn *c, const uint8_t *data, size_t len)
 
 static bool receives(const struct tcp_conn *c)
 {
-	return c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 || c->state == TCP_FIN_WAIT_2;
+	return c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 ||
+	       c->state == TCP_FIN_WAIT_2;
 }
 
 static void take_fin(struct tcp_conn *c)

@@ -80,8 +80,8 @@ static bool send_bare(struct stack *s, const struct flow_key *key, const struct 
 }
 
 /*
- * The window for the next segment. Its right edge never goes back (RFC 9293 3.8.6), and does not creep
- * forward in small steps (3.8.6.2.2).
+ * The window for the next segment. Its right edge never goes back (RFC 9293 3.8.6), and does not
+ * creep forward in small steps (3.8.6.2.2).
  */
 static uint32_t window(struct tcp_conn *c)
 {
@@ -112,7 +112,7 @@ static bool send_syn(struct tcp_conn *c)
 		.options = scaling ? SYN_OPTIONS : 4,
 	};
 	const uint8_t options[SYN_OPTIONS] = {2, 4, (uint8_t)(mss >> 8), (uint8_t)mss,
-					      3, 3, RECEIVE_SCALE,	 0};
+					      3, 3, RECEIVE_SCALE,       0};
 
 	if (!send_bare(c->stack, &c->flow.key, &h, options))
 		return false;
@@ -223,7 +223,8 @@ static size_t sendable(const struct tcp_conn *c)
 	if (sent >= limit)
 		return 0;
 	n = MIN(left, limit - sent);
-	/* A crumb, while more is on its way: the silly window of the sender (RFC 9293 3.8.6.2.1). */
+	/* A crumb, while more is on its way: the silly window of the sender (RFC 9293 3.8.6.2.1).
+	 */
 	if (n < left && n < c->mss && sent)
 		return 0;
 	return MIN(n, frame_room(c));
@@ -268,8 +269,8 @@ static bool send_all(struct tcp_conn *c)
 /* Has the guest to be told that there is more room? */
 static bool window_grew(const struct tcp_conn *c)
 {
-	size_t room = MIN(TCP_RECEIVE_BUFFER - c->receive.len,
-			  c->scaling ? TCP_RECEIVE_BUFFER : 65535);
+	size_t room =
+		MIN(TCP_RECEIVE_BUFFER - c->receive.len, c->scaling ? TCP_RECEIVE_BUFFER : 65535);
 	size_t announced = c->rcv_adv - c->rcv_nxt;
 
 	/* One that is still wide is told with the next acknowledgement. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * UDP: datagrams of the guest are handed on as they come; those for it that are longer than the link takes
- * go in fragments.
+ * UDP: datagrams of the guest are handed on as they come; those for it that are longer than the
+ * link takes go in fragments.
  */
 #include "net/stack_internal.h"
 
@@ -55,8 +55,9 @@ static bool send_whole(struct stack *s, const struct flow_key *key, const void *
 }
 
 /* One fragment: `len` bytes at `offset` of the datagram, of which `header` is the beginning. */
-static bool send_fragment(struct stack *s, const struct flow_key *key, const uint8_t header[UDP_LEN],
-			  const uint8_t *data, size_t offset, size_t len, bool more)
+static bool send_fragment(struct stack *s, const struct flow_key *key,
+			  const uint8_t header[UDP_LEN], const uint8_t *data, size_t offset,
+			  size_t len, bool more)
 {
 	bool v6 = !addr_is_v4(&key->guest);
 	size_t extra = v6 ? FRAGMENT_LEN : 0, total = packet_overhead(&key->guest) + extra + len;
@@ -66,8 +67,8 @@ static bool send_fragment(struct stack *s, const struct flow_key *key, const uin
 
 	if (!frame)
 		return false;
-	p = packet_begin(frame, &s->link, &key->remote, &key->guest, v6 ? IP6_FRAGMENT : IPPROTO_UDP,
-			 extra + len);
+	p = packet_begin(frame, &s->link, &key->remote, &key->guest,
+			 v6 ? IP6_FRAGMENT : IPPROTO_UDP, extra + len);
 	ip = frame + VNET_LEN + ETH_HLEN;
 	if (v6) {
 		memset(p, 0, FRAGMENT_LEN);
@@ -88,7 +89,8 @@ static bool send_fragment(struct stack *s, const struct flow_key *key, const uin
 	return true;
 }
 
-static bool send_fragments(struct stack *s, const struct flow_key *key, const void *data, size_t len)
+static bool send_fragments(struct stack *s, const struct flow_key *key, const void *data,
+			   size_t len)
 {
 	bool v6 = !addr_is_v4(&key->guest);
 	size_t room = s->config.mtu - (v6 ? IP6_LEN + FRAGMENT_LEN : IP4_LEN);

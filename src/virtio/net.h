@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Virtio network device (virtio 1.2, 5.1): carries the guest's frames, each with its virtio_net_hdr,
- * to and from the rings that msb-net is at the other end of. Checksums and segmentation are left to
- * whoever is at the other end, both ways (CSUM, GUEST_CSUM, TSO4/6, GUEST_TSO4/6, MRG_RXBUF, MTU).
+ * Virtio network device (virtio 1.2, 5.1): carries the guest's frames, each with its
+ * virtio_net_hdr, to and from the rings that msb-net is at the other end of. Checksums and
+ * segmentation are left to whoever is at the other end, both ways (CSUM, GUEST_CSUM, TSO4/6,
+ * GUEST_TSO4/6, MRG_RXBUF, MTU).
  */
 #pragma once
 

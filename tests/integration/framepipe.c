@@ -2,8 +2,8 @@
 /*
  * framepipe FRAMES COMMAND [ARGUMENT]...: plays msb-net. Makes the rings and eventfds of a network,
  * starts the command, whose arguments may contain @RINGS@, @WAKE@ and @CALL@ for the descriptors,
- * and moves frames between the rings and the connected stream socket FRAMES, each with its length (u32,
- * little-endian) in front of it. Exits like the command.
+ * and moves frames between the rings and the connected stream socket FRAMES, each with its length
+ * (u32, little-endian) in front of it. Exits like the command.
  */
 #include "base/frame_ring.h"
 #include "base/io.h"

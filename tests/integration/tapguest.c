@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest for msb-net without a machine: the kernel's own TCP/IP in a network namespace, behind a tap
- * device whose frames are carried to and from msb-net's rings as msb-vmm does it.
+ * A guest for msb-net without a machine: the kernel's own TCP/IP in a network namespace, behind a
+ *tap device whose frames are carried to and from msb-net's rings as msb-vmm does it.
  *
  *	tapguest GUESTNS HOSTNS INTERFACE SPEC RESOLVCONF MSB-NET
  *
@@ -116,7 +116,8 @@ static pid_t start_net(struct bridge *b, char **argv)
 	strv_take(&args, xasprintf("--wake=%d", spawn_pass_fd(&s, b->wake)));
 	strv_take(&args, xasprintf("--call=%d", spawn_pass_fd(&s, b->call)));
 	strv_take(&args, xasprintf("--spec=%d", spawn_pass_fd(&s, spec_fd)));
-	strv_take(&args, xasprintf("--events=%d", spawn_pass_fd(&s, fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))));
+	strv_take(&args, xasprintf("--events=%d",
+				   spawn_pass_fd(&s, fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))));
 	if (*resolv)
 		strv_take(&args, xasprintf("--resolv-conf=%d",
 					   spawn_pass_fd(&s, open(resolv, O_RDONLY | O_CLOEXEC))));

@@ -2,9 +2,9 @@
 /*
  * New connections per second:
  *
- *	net_conn ADDRESS PORT SECONDS AT_ONCE    opens as many as it can, so many at a time: each sends a byte,
- *						 has one back, and is closed; prints how many a second
- *	net_conn serve PORT			 answers them
+ *	net_conn ADDRESS PORT SECONDS AT_ONCE    opens as many as it can, so many at a time: each
+ *sends a byte, has one back, and is closed; prints how many a second net_conn serve PORT
+ *answers them
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define AT_ONCE_MAX 1024
-#define EVENTS	    64
+#define EVENTS      64
 
 static double now(void)
 {

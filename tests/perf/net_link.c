@@ -4,9 +4,9 @@
  *
  *	net_link up|down SECONDS MSB-NET
  *
- * Connects through the gateway to a server of its own on the host's loopback interface, and sends to it (up) or
- * receives from it (down) for so long in frames of up to 64 KiB. Prints the bytes that arrived, the
- * seconds, and the seconds of processor time that msb-net used.
+ * Connects through the gateway to a server of its own on the host's loopback interface, and sends
+ *to it (up) or receives from it (down) for so long in frames of up to 64 KiB. Prints the bytes that
+ *arrived, the seconds, and the seconds of processor time that msb-net used.
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -113,7 +113,8 @@ static pid_t start_net(struct link *l, const char *program)
 	strv_take(&args, xasprintf("--events=%d", spawn_pass_fd(&s, events[1])));
 	s.argv = args.v;
 	pid = spawn_run(&s);
-	if (pid < 0 || read(events[0], line, sizeof(line) - 1) <= 0 || strncmp(line, "start", 5) != 0)
+	if (pid < 0 || read(events[0], line, sizeof(line) - 1) <= 0 ||
+	    strncmp(line, "start", 5) != 0)
 		errx(1, "msb-net did not start: %s", line);
 	strv_release(&args);
 	return pid;
@@ -128,7 +129,8 @@ static double cpu_seconds(pid_t pid)
 	char *p;
 
 	if (read_file(AT_FDCWD, path, 4096, &text, NULL) < 0 || !(p = strrchr(text, ')')) ||
-	    sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2)
+	    sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) !=
+		    2)
 		errx(1, "cannot read %s", path);
 	return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
 }
@@ -219,7 +221,8 @@ static bool step(struct link *l)
 		event_signal(l->wake);
 	if (l->received != before || l->open != was_open)
 		did = send_segment(l, 16, 0) || did;
-	while (server.up && l->open && l->seq - l->una + CHUNK <= l->window && send_segment(l, 24, CHUNK))
+	while (server.up && l->open && l->seq - l->una + CHUNK <= l->window &&
+	       send_segment(l, 24, CHUNK))
 		did = true;
 	if (frame_ring_publish(&l->rings.out))
 		event_signal(l->wake);
@@ -267,7 +270,8 @@ int main(int argc, char **argv)
 	bytes = server.up ? server.bytes : l.received;
 	cpu = cpu_seconds(pid);
 	run(&l, start + seconds * NSEC_PER_SEC);
-	printf("%llu %.3f %.3f\n", (unsigned long long)((server.up ? server.bytes : l.received) - bytes),
+	printf("%llu %.3f %.3f\n",
+	       (unsigned long long)((server.up ? server.bytes : l.received) - bytes),
 	       (double)(clock_mono_ns() - start) / 1e9, cpu_seconds(pid) - cpu);
 	kill(pid, SIGTERM);
 	return 0;

@@ -370,7 +370,7 @@ static void test_hostile_length(void **state)
 		uint32_t offset, full, length;
 	} cases[] = {
 		{0, 8, 0},
-		{0, 8, 5},                             /* a byte more than is full */
+		{0, 8, 5}, /* a byte more than is full */
 		{0, DATA_SIZE, FRAME_MAX + 1},
 		{0, DATA_SIZE, UINT32_MAX - 1},
 		{0, DATA_SIZE, UINT32_MAX},            /* WRAP at the beginning */

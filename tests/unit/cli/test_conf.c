@@ -109,7 +109,7 @@ static void test_fields(void **state)
 static void test_scripts(void **state)
 {
 	struct used r = taken(*state, &(struct use){{"image: a\nshell: bash\nscripts: "
-						      "{one: 'a ${B}', two: \"#!/bin/x\\ny\"}"}});
+						     "{one: 'a ${B}', two: \"#!/bin/x\\ny\"}"}});
 
 	assert_int_equal(r.o->raw_scripts.n, 2);
 	assert_string_equal(r.o->raw_scripts.v[0], "one=#!/usr/bin/env bash\na ${B}");
@@ -125,9 +125,9 @@ static void test_order(void **state)
 {
 	struct used r =
 		taken(*state, &(struct use){{"image: a\ncpus: 2\nmemory: 1G\n"
-					      "env: {A: 1, B: 1}\ncmd: [x, y]\n",
-					      "image: {oci: b}\ncpus: 3\nenv: {B: 2}\ncmd: [z]\n"},
-					     {"-c", "4", "-e", "A=9"}});
+					     "env: {A: 1, B: 1}\ncmd: [x, y]\n",
+					     "image: {oci: b}\ncpus: 3\nenv: {B: 2}\ncmd: [z]\n"},
+					    {"-c", "4", "-e", "A=9"}});
 
 	assert_string_equal(r.ops.args.v[0], "b");
 	assert_int_equal(r.o->cpus, 4);
@@ -150,8 +150,8 @@ static void test_variables(void **state)
 
 	setenv("MSB_TEST_A", "value", 1);
 	r = taken(*state, &(struct use){{"image: a\nenv: {A: '${MSB_TEST_A}', "
-					  "B: 'x${MSB_TEST_A}${MSB_TEST_A}y', C: '$${B} $B $ $', "
-					  "D: '$$'}"}});
+					 "B: 'x${MSB_TEST_A}${MSB_TEST_A}y', C: '$${B} $B $ $', "
+					 "D: '$$'}"}});
 	assert_string_equal(r.o->env.v[0], "A=value");
 	assert_string_equal(r.o->env.v[1], "B=xvaluevaluey");
 	assert_string_equal(r.o->env.v[2], "C=${B} $B $ $");
@@ -255,15 +255,15 @@ static void expect_strings(const struct strv *sv, const char *a, const char *b)
 static void test_network(void **state)
 {
 	struct used r = taken(*state, &(struct use){{"image: a\n"
-						      "network:\n"
-						      "  allow: [Example.com:tcp:443]\n"
-						      "  deny: ['*.evil.example']\n"
-						      "  ports: ['8080:80']\n"
-						      "  max_connections: 7\n"
-						      "  dns: {rebind_protection: false, "
-						      "nameservers: [192.0.2.1]}\n"
-						      "ports: ['53:53/udp']\n"},
-						     {"--net-rule", "allow@public"}});
+						     "network:\n"
+						     "  allow: [Example.com:tcp:443]\n"
+						     "  deny: ['*.evil.example']\n"
+						     "  ports: ['8080:80']\n"
+						     "  max_connections: 7\n"
+						     "  dns: {rebind_protection: false, "
+						     "nameservers: [192.0.2.1]}\n"
+						     "ports: ['53:53/udp']\n"},
+						    {"--net-rule", "allow@public"}});
 	const struct network_options *o = &r.o->network;
 
 	expect_strings(&o->conf_rules, "deny@suffix=evil.example",
@@ -281,7 +281,7 @@ static void test_network(void **state)
 	release(&r);
 
 	r = taken(*state, &(struct use){{"image: a\nnetwork: {policy: open, allow: [a.b]}"},
-					 {"--network-policy", "none"}});
+					{"--network-policy", "none"}});
 	assert_string_equal(r.o->network.policy, "none");
 	assert_null(r.o->network.default_egress);
 	release(&r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of the stack: a guest that sends frames and looks at those it gets, far ends that do as they
- * are told, and a clock that stands still until it is moved.
+ * For tests of the stack: a guest that sends frames and looks at those it gets, far ends that do as
+ * they are told, and a clock that stands still until it is moved.
  */
 #pragma once
 
@@ -17,8 +17,8 @@
 
 #include <cmocka.h>
 
-#define GUEST_MTU	 1500
-#define FRAMES_MAX	 4096
+#define GUEST_MTU       1500
+#define FRAMES_MAX      4096
 #define GUEST_FRAME_MAX ((size_t)65536 + 64)
 
 struct frame {
@@ -47,11 +47,11 @@ struct guest {
 	/* Frames that came, oldest first. */
 	struct frame frames[FRAMES_MAX];
 	size_t first, n;
-	uint8_t *room;	 /* of the frame that is being made */
+	uint8_t *room;   /* of the frame that is being made */
 	size_t capacity; /* frames that fit before there is no room; SIZE_MAX: any number */
 	/* What the stack has told its owner. */
 	struct tcp_conn *opened; /* by the last SYN */
-	struct flow_key key;	 /* of the last opening, datagram or echo request */
+	struct flow_key key;     /* of the last opening, datagram or echo request */
 	unsigned int n_opened, n_gone, n_udp, n_echo, n_dropped;
 	uint8_t data[GUEST_FRAME_MAX];
 	size_t data_len;
@@ -193,8 +193,8 @@ static inline void owner_udp(void *ctx, const struct flow_key *key, const uint8_
 	g->n_udp++;
 }
 
-static inline void owner_echo(void *ctx, const struct flow_key *key, uint16_t seq, const uint8_t *data,
-			      size_t len)
+static inline void owner_echo(void *ctx, const struct flow_key *key, uint16_t seq,
+			      const uint8_t *data, size_t len)
 {
 	struct guest *g = ctx;
 
@@ -213,7 +213,8 @@ static inline void owner_dropped(void *ctx, const struct packet *p, const char *
 }
 
 static const struct stack_ops owner_ops = {
-	owner_reserve, owner_commit, owner_tcp_open, owner_tcp_gone, owner_udp, owner_echo, owner_dropped,
+	owner_reserve, owner_commit, owner_tcp_open, owner_tcp_gone,
+	owner_udp,     owner_echo,   owner_dropped,
 };
 
 /* --- set-up -------------------------------------------------------------------------------- */

@@ -2,10 +2,10 @@
 /* TCP without time: opening, data, closing. */
 #include "guest.h"
 
-#define FIXTURE                         \
-	struct guest *g = *state;       \
-	struct peer p;                  \
-	static struct far f;            \
+#define FIXTURE                   \
+	struct guest *g = *state; \
+	struct peer p;            \
+	static struct far f;      \
 	peer_init(&p, g, "1.2.3.4", 80)
 
 /* --- opening ------------------------------------------------------------------------------- */
@@ -102,7 +102,7 @@ static void test_refusals(void **state)
 		int error;
 		int code; /* of the ICMP error before the RST; -1: there is none */
 	} cases[] = {
-		{-ECONNREFUSED, -1}, {-ECONNRESET, -1},	  {-EPERM, 13},
+		{-ECONNREFUSED, -1}, {-ECONNRESET, -1},  {-EPERM, 13},
 		{-ENETUNREACH, 0},   {-EHOSTUNREACH, 1}, {-ETIMEDOUT, 1},
 	};
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP with time: what is sent again, when it is given up, and how it all ends well on a bad link. */
+/* TCP with time: what is sent again, when it is given up, and how it all ends well on a bad link.
+ */
 #include "guest.h"
 
-#define FIXTURE                         \
-	struct guest *g = *state;       \
-	struct peer p;                  \
-	static struct far f;            \
+#define FIXTURE                   \
+	struct guest *g = *state; \
+	struct peer p;            \
+	static struct far f;      \
 	peer_init(&p, g, "1.2.3.4", 80)
 
-#define MS(n)	   ((n) * NSEC_PER_MSEC)
-#define SECONDS(n) ((n) * NSEC_PER_SEC)
+#define MS(n)      ((n)*NSEC_PER_MSEC)
+#define SECONDS(n) ((n)*NSEC_PER_SEC)
 
 /* Moves to the next deadline; how long that took. */
 static uint64_t wait_deadline(struct guest *g)
@@ -314,7 +315,8 @@ static void guest_hears(struct bulk *b)
 		skip = b->p.ack - h.seq;
 		if (skip > g->p.payload_len || (skip == g->p.payload_len && !(h.flags & TCP_FIN)))
 			continue;
-		assert_memory_equal(g->p.payload + skip, b->down + b->down_got, g->p.payload_len - skip);
+		assert_memory_equal(g->p.payload + skip, b->down + b->down_got,
+				    g->p.payload_len - skip);
 		b->down_got += g->p.payload_len - skip;
 		b->p.ack += (uint32_t)(g->p.payload_len - skip);
 		if (h.flags & TCP_FIN && !b->fin) {
@@ -403,12 +405,18 @@ static void test_bad_link(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_nothing_to_wait_for), CASE(test_syn_ack_again),
-		CASE(test_syn_again),		CASE(test_data_again),
-		CASE(test_go_back),		CASE(test_giving_up),
-		CASE(test_rto_follows_the_guest), CASE(test_fast_retransmit),
-		CASE(test_window_probes),	CASE(test_fin_again),
-		CASE(test_keepalive),		CASE(test_far_that_never_opens),
+		CASE(test_nothing_to_wait_for),
+		CASE(test_syn_ack_again),
+		CASE(test_syn_again),
+		CASE(test_data_again),
+		CASE(test_go_back),
+		CASE(test_giving_up),
+		CASE(test_rto_follows_the_guest),
+		CASE(test_fast_retransmit),
+		CASE(test_window_probes),
+		CASE(test_fin_again),
+		CASE(test_keepalive),
+		CASE(test_far_that_never_opens),
 		CASE(test_bad_link),
 	};
 

@@ -213,8 +213,8 @@ static uint16_t offer_tx(struct fixture *f, size_t len, size_t part, uint8_t fir
 	for (size_t i = 0; i < len; i++)
 		p[i] = byte(i, first);
 	for (size_t at = 0; at < len; at += part)
-		parts[n++] = (struct fake_part){f->next_buffer + at,
-						(uint32_t)MIN(part, len - at), false};
+		parts[n++] = (struct fake_part){f->next_buffer + at, (uint32_t)MIN(part, len - at),
+						false};
 	f->next_buffer += ALIGN_UP(len, 64);
 	return fq_add(&f->tx, parts, n);
 }
@@ -283,10 +283,9 @@ static void test_registers(void **state)
 		f->dev->features & ~VIRTIO_RING_FEATURES,
 		VIRTIO_BIT(VIRTIO_NET_F_CSUM) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) |
 			VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6) |
-			VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) |
-			VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6) | VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) |
-			VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_MAC) |
-			VIRTIO_BIT(VIRTIO_NET_F_STATUS));
+			VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6) |
+			VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_NET_F_MTU) |
+			VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS));
 	virtio_device_read_config(f->dev, 0, c, sizeof(c));
 	assert_memory_equal(c, "\2\3\4\5\6\7\1\0\1\0\x78\5\0\0\0\0", 16);
 	/* Nothing of it is the driver's. */
@@ -344,9 +343,9 @@ static void test_send_sizes(void **state)
 	const struct {
 		size_t len;
 		bool sent;
-	} cases[] = {{1, false},         {12, false},           {25, false},
-		     {26, true},         {FRAME_MAX, true},     {FRAME_MAX + 1, false},
-		     {MIB, false},       {27, true}};
+	} cases[] = {{1, false},   {12, false},       {25, false},
+		     {26, true},   {FRAME_MAX, true}, {FRAME_MAX + 1, false},
+		     {MIB, false}, {27, true}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		uint16_t head;
@@ -529,8 +528,8 @@ static void test_cut_header(void **state)
 
 	for (uint32_t cut = 1; cut < 40; cut++) {
 		uint64_t gpa = BUFFER_GPA + cut * 256;
-		struct fake_part parts[] = {{gpa, cut, true}, {gpa + 100, 1, true},
-					    {gpa + 101, 47, true}};
+		struct fake_part parts[] = {
+			{gpa, cut, true}, {gpa + 100, 1, true}, {gpa + 101, 47, true}};
 		uint8_t *p = ram_at(&f->ram, gpa);
 		uint8_t all[60];
 		uint32_t head, len;
@@ -698,13 +697,13 @@ static void test_segments(void **state)
 
 /* A UDP datagram to port 7, "hello", whose checksum holds only the sum of the pseudo header. */
 static const uint8_t datagram[] = {
-	1,    0,    0,    0,    0,    0,    34,   0,    6,    0,    0,    0,    /* header */
-	2,    0,    0,    0,    1,    2,    2,    0,    0,    0,    0,    0xfe, /* Ethernet */
-	8,    0,                                                                /* */
-	0x45, 0,    0,    33,   0,    0,    0,    0,    64,   17,   0x62, 0xb9, /* IPv4 */
-	10,   0,    2,    1,    10,   0,    2,    15,                           /* */
-	0,    7,    0,    7,    0,    13,   0x18, 0x2e,                         /* UDP */
-	'h',  'e',  'l',  'l',  'o'};
+	1,    0,   0,   0,   0,  0,  34,   0,    6,  0,  0,    0,    /* header */
+	2,    0,   0,   0,   1,  2,  2,    0,    0,  0,  0,    0xfe, /* Ethernet */
+	8,    0,                                                     /* */
+	0x45, 0,   0,   33,  0,  0,  0,    0,    64, 17, 0x62, 0xb9, /* IPv4 */
+	10,   0,   2,   1,   10, 0,  2,    15,                       /* */
+	0,    7,   0,   7,   0,  13, 0x18, 0x2e,                     /* UDP */
+	'h',  'e', 'l', 'l', 'o'};
 
 static void test_checksum(void **state)
 {
@@ -773,9 +772,15 @@ static void test_checksum_bounds(void **state)
 	}
 }
 
-#define net_test(f)       cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define plain_test(f)     {#f "_plain", f, setup_plain, teardown, NULL}
-#define no_events_test(f) {#f "_no_events", f, setup_no_events, teardown, NULL}
+#define net_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define plain_test(f)                                       \
+	{                                                   \
+#f "_plain", f, setup_plain, teardown, NULL \
+	}
+#define no_events_test(f)                                           \
+	{                                                           \
+#f "_no_events", f, setup_no_events, teardown, NULL \
+	}
 
 int main(void)
 {

@@ -57,7 +57,9 @@ static const struct probe {
 } probes[] = {
 	{"read", ALL & ~K(VCPU), SYS_read, {-1}},
 	{"write", ALL, SYS_write, {-1}},
-	{"close", ALL & ~(K(VCPU) | K(BLK_MMIO) | K(RNG_MMIO) | K(NET_MMIO) | K(BALLOON_MMIO)), SYS_close,
+	{"close",
+	 ALL & ~(K(VCPU) | K(BLK_MMIO) | K(RNG_MMIO) | K(NET_MMIO) | K(BALLOON_MMIO)),
+	 SYS_close,
 	 {-1}},
 	{"futex", ALL, SYS_futex, {0}},
 	{"brk", ALL, SYS_brk, {0}},

@@ -87,7 +87,8 @@ static void test_args(void **state)
 	assert_true(has(&args, "-append", "LINE"));
 	assert_true(has(&args, "-chardev", "socket,id=c1,fd=22"));
 	assert_true(has(&args, "-device", "vhost-user-blk,chardev=c0,bus=virtio-mmio-bus.7"));
-	assert_true(has(&args, "-device", "vhost-user-vsock-device,chardev=c1,bus=virtio-mmio-bus.6"));
+	assert_true(
+		has(&args, "-device", "vhost-user-vsock-device,chardev=c1,bus=virtio-mmio-bus.6"));
 	assert_true(has(&args, "-global", "virtio-mmio.force-legacy=false"));
 	strv_release(&args);
 }
