@@ -134,11 +134,6 @@ static void on_tcp_open(void *ctx, struct tcp_conn *c, const struct flow_key *ke
 	dial_tcp(&n->dial, c, key, n->now);
 }
 
-/* Dialling attaches or refuses at once, so nobody keeps a connection that is not decided. */
-static void on_tcp_gone(void *ctx, struct tcp_conn *c)
-{
-}
-
 static void on_udp(void *ctx, const struct flow_key *key, const uint8_t *data, size_t len)
 {
 	struct net *n = ctx;
@@ -172,7 +167,6 @@ static const struct stack_ops stack_ops = {
 	.frame_reserve = frame_reserve,
 	.frame_commit = frame_commit,
 	.tcp_open = on_tcp_open,
-	.tcp_gone = on_tcp_gone,
 	.udp = on_udp,
 	.echo = on_echo,
 	.dropped = on_dropped,

@@ -34,12 +34,10 @@ struct stack_ops {
 	uint8_t *(*frame_reserve)(void *ctx, size_t len);
 	void (*frame_commit)(void *ctx, size_t len);
 	/*
-	 * The guest opens a connection. The callee, now or later, calls exactly one of tcp_attach,
-	 * which answers with SYN and ACK when the stream is open, and tcp_refuse.
+	 * The guest opens a connection. The callee calls exactly one of tcp_attach, by which the
+	 * guest has its answer as soon as the stream is open, and tcp_refuse.
 	 */
 	void (*tcp_open)(void *ctx, struct tcp_conn *c, const struct flow_key *key);
-	/* A connection for which neither was called yet is gone (the guest gave up, stack_free). */
-	void (*tcp_gone)(void *ctx, struct tcp_conn *c);
 	/* A datagram; the payload may change while it is looked at. */
 	void (*udp)(void *ctx, const struct flow_key *key, const uint8_t *data, size_t len);
 	/* An echo request: identifier in key->guest_port; `data` follows the ICMP header's 8 bytes.

@@ -76,7 +76,6 @@ struct tcp_conn {
 	struct flow flow; /* first */
 	struct stack *stack;
 	enum tcp_state state;
-	bool decided; /* tcp_attach or tcp_refuse was called */
 
 	struct stream *far; /* NULL: before tcp_attach, and when both directions are through */
 	bool far_open;

@@ -118,8 +118,6 @@ void tcp_end(struct tcp_conn *c, bool reset)
 	c->far = NULL;
 	if (far)
 		stream_close(far, reset);
-	else if (!c->decided)
-		s->ops->tcp_gone(s->ctx, c);
 	tcp_release(c);
 }
 
@@ -191,7 +189,6 @@ static enum unreachable reason(int error)
 
 void tcp_refuse(struct tcp_conn *c, enum unreachable why)
 {
-	c->decided = true;
 	/* By the sequence number of its SYN the guest knows which connection it is about. */
 	if (why != UNREACH_PORT)
 		icmp_unreachable(c->stack, &c->flow.key, PROTO_TCP, c->irs, why);
@@ -249,7 +246,6 @@ static const struct stream_user_ops user_ops = {on_opened, on_readable, on_writa
 
 void tcp_attach(struct tcp_conn *c, struct stream *far)
 {
-	c->decided = true;
 	c->far = far;
 	far->user = &user_ops;
 	far->ctx = c;

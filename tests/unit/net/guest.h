@@ -52,7 +52,7 @@ struct guest {
 	/* What the stack has told its owner. */
 	struct tcp_conn *opened; /* by the last SYN */
 	struct flow_key key;     /* of the last opening, datagram or echo request */
-	unsigned int n_opened, n_gone, n_udp, n_echo, n_dropped;
+	unsigned int n_opened, n_udp, n_echo, n_dropped;
 	uint8_t data[GUEST_FRAME_MAX];
 	size_t data_len;
 	uint16_t seq;
@@ -176,13 +176,6 @@ static inline void owner_tcp_open(void *ctx, struct tcp_conn *c, const struct fl
 	g->n_opened++;
 }
 
-static inline void owner_tcp_gone(void *ctx, struct tcp_conn *c)
-{
-	struct guest *g = ctx;
-
-	g->n_gone++;
-}
-
 static inline void owner_udp(void *ctx, const struct flow_key *key, const uint8_t *data, size_t len)
 {
 	struct guest *g = ctx;
@@ -213,8 +206,7 @@ static inline void owner_dropped(void *ctx, const struct packet *p, const char *
 }
 
 static const struct stack_ops owner_ops = {
-	owner_reserve, owner_commit, owner_tcp_open, owner_tcp_gone,
-	owner_udp,     owner_echo,   owner_dropped,
+	owner_reserve, owner_commit, owner_tcp_open, owner_udp, owner_echo, owner_dropped,
 };
 
 /* --- set-up -------------------------------------------------------------------------------- */
