@@ -12,8 +12,8 @@
  * Positions count bytes since the beginning, run freely over 32 bits and are multiples of 8; the
  * offset into the data is a position modulo DATA_SIZE. What lies between tail and head is full. A
  * record is a word with the frame's length, the frame, and padding to a multiple of 8. It never
- * goes around the end of the data: where the rest up to there is too short for the next record, the
- * word is WRAP and the record begins at offset 0.
+ * goes around the end of the data: where the rest up to there is too short for the next record,
+ * the word is WRAP and the record begins at offset 0.
  *
  * Each control block has a cache line per writer:
  *
@@ -22,10 +22,10 @@
  * A side keeps its position to itself (mine) and shows it now and then (published): many frames
  * cost one visible change and at most one wake-up.
  *
- * Wake-ups. An event word holds the position beyond which its writer wants to be woken: a side that
- * moves its position from `old` to `new` wakes the other exactly if old <= event < new, modulo
- * 2^32. So an event that was passed is off by itself, and a stale one costs at worst a wake-up in
- * vain after 4 GiB. None is lost:
+ * Wake-ups. An event word holds the position beyond which its writer wants to be woken: a side
+ * that moves its position from `old` to `new` wakes the other exactly if old <= event < new,
+ * modulo 2^32. So an event that was passed is off by itself, and a stale one costs at worst a
+ * wake-up in vain after 4 GiB. None is lost:
  *
  *	sleeper						waker
  *	event = e					position = new	(release)
@@ -33,22 +33,22 @@
  *	read position: beyond e? do not sleep		read event: within [old, new)? wake
  *
  * Of the two fences one comes first. If the sleeper's does, the waker reads the event; otherwise
- *the sleeper reads the position. The consumer's event is its own position, all that it has taken,
- *and what it asks about is the next frame: the head was at e when it last looked, so the publish
- *that moves it starts at e. The producer's event is the last position of the tail that leaves too
- * little room; the release that moves the tail past it starts at or before it.
- * The event that a fresh file begins with, 0, asks for the first frame.
+ * the sleeper reads the position. The consumer's event is its own position, all that it has
+ * taken, and what it asks about is the next frame: the head was at e when it last looked, so the
+ * publish that moves it starts at e. The producer's event is the last position of the tail that
+ * leaves too little room; the release that moves the tail past it starts at or before it. The
+ * event that a fresh file begins with, 0, asks for the first frame.
  *
- * Room. A record and the rest that it leaves unused before it are at most two records of FRAME_MAX.
- * The producer sleeps until half of the data is free, which is more, so that a waker finds work for
- * more than one frame and a producer that was woken always gets its frame in.
+ * Room. A record and the rest that it leaves unused before it are at most two records of
+ * FRAME_MAX. The producer sleeps until half of the data is free, which is more, so that a waker
+ * finds work for more than one frame and a producer that was woken always gets its frame in.
  *
  * Trust. The other process may write anything, anywhere, any time. Each word is read once, into a
- * local variable. A position of the other side must be a multiple of 8, must not go back, and must
- * not pass what it can know of; a length must fit into what is full and before the end of the data.
- * A violation breaks the ring for good: nothing more is read from it or written to it. A lie about
- * an event costs only whoever told it a wake-up, or us one more. The file cannot shrink, so an
- * access to the mapping does not fail.
+ * local variable. A position of the other side must be a multiple of 8, must not go back, and
+ * must not pass what it can know of; a length must fit into what is full and before the end of
+ * the data. A violation breaks the ring for good: nothing more is read from it or written to it.
+ * A lie about an event costs only whoever told it a wake-up, or us one more. The file cannot
+ * shrink, so an access to the mapping does not fail.
  */
 #include "base/frame_ring.h"
 

@@ -9,16 +9,16 @@
  *	           deadline, the log's, and the moment when a limited rate allows more
  *	the end    (on_round) frames of the guest are taken out of the incoming ring, so many at
  *	           most, and given to the stack; the stack does what is due and sends the
- *	           acknowledgements that were put off; all frames are published and all room is
- *given back at once; msb-vmm is woken at most once, and only if it asked for it
+ *	           acknowledgements that were put off; all frames are published and all room
+ *	           is given back at once; msb-vmm is woken at most once, and only if it asked
  *
  * Frames stay in the ring when the budget of a round is used up (the next round follows at once,
  * after the sockets had their turn) or when the rate of what the guest sends is limited, so a
- * guest that sends too much waits for us in its own queue. What it gets is limited in the same way:
- * there is no room for a frame then, and connections wait for it.
+ * guest that sends too much waits for us in its own queue. What it gets is limited in the same
+ * way: there is no room for a frame then, and connections wait for it.
  *
- * A ring that is broken, or whose other side is, ends the network and with it the sandbox: msb-vmm
- * is the only one that could have broken it.
+ * A ring that is broken, or whose other side is, ends the network and with it the sandbox:
+ * msb-vmm is the only one that could have broken it.
  */
 #include "net/net.h"
 

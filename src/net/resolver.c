@@ -4,16 +4,17 @@
  *
  *	question -> well-formed? -> one of our own names? -> may the name be asked for? -> cache
  *		 -> upstream (resolver_upstream.c), once for all who ask the same meanwhile
- *	answer   -> fits the question? -> may every name of its chain be asked for? -> has it
- *addresses that a public name has no business to have? -> pins -> written anew
+ *	answer   -> fits the question? -> may every name of its chain be asked for? -> are there
+ *		    addresses that a public name has no business with? -> pins -> written anew
  *
  * Nothing of upstream's message reaches the guest as it came: the answer is put together of the
- *records that belong to the chain from the asked name (dns_write.c). A message from the cache goes
- *the same way as one that just came, so what is decided never depends on where it came from.
+ * records that belong to the chain from the asked name (dns_write.c). A message from the cache
+ * goes the same way as one that just came, so what is decided never depends on where it came
+ * from.
  *
  * A pin lasts longer than the record's TTL: a program connects after it has its answer, and may
- *keep the address for a while. With a TTL of 0 it would otherwise be over before the connection is
- *made.
+ * keep the address for a while. With a TTL of 0 it would otherwise be over before the connection
+ * is made.
  *
  * Limits: questions to upstream and askers are bounded, what is beyond gets SERVFAIL at once.
  */

@@ -10,20 +10,20 @@
  *	ring <- ops->frame_reserve, frame_commit <- tcp_output.c, udp.c, icmp.c, neighbour.c
  *
  * The guest is alone on its link and sends everything to us: we answer for every address but its
- *own, and take what comes from no other than its own. So there is no routing and no neighbour
- *table, and the only state is that of TCP connections. Datagrams and echo requests are their
- *receivers' business, which keep what state they need.
+ * own, and take what comes from no other than its own. So there is no routing and no neighbour
+ * table, and the only state is that of TCP connections. Datagrams and echo requests are their
+ * receivers' business, which keep what state they need.
  *
  * The link loses nothing and keeps the order: a frame that is in the ring arrives. What does get
- *lost is what we could not put there, for want of room, and the stack knows that: a connection that
- *found no room waits in `waiting` until stack_room. Hence TCP without congestion control;
- *retransmission is for guests that drop frames themselves.
+ * lost is what we could not put there, for want of room, and the stack knows that: a connection
+ * that found no room waits in `waiting` until stack_room. Hence TCP without congestion control;
+ * retransmission is for guests that drop frames themselves.
  *
  * Time comes with each call (stack->now), nothing here asks a clock. Every connection has one
- *deadline, in a heap (flow.c), and stack_tick deals with those that are due.
+ * deadline, in a heap (flow.c), and stack_tick deals with those that are due.
  *
  * Acknowledgements that nothing else carries are put off to the end of a round of events
- *(stack_flush): one then does for all frames of the round.
+ * (stack_flush): one then does for all frames of the round.
  *
  * Memory: connections are bounded by the configuration, their buffers by TCP_SEND_BUFFER and
  * TCP_RECEIVE_BUFFER, and those are allocated as bytes come that have to wait.

@@ -5,26 +5,26 @@
  *	guest --segments--> tcp_input.c --> receive buffer --> stream_write --> far end
  *	guest <--segments-- tcp_output.c <-- send buffer <-- stream_read <-- far end
  *
- * A connection of the guest is first OPENING: its SYN waits for the far end. Only when that is open
- *is the SYN answered, so a guest's connect() tells the truth; if it cannot be, the answer is a RST.
- *One that we open for a published port has its far end from the start.
+ * A connection of the guest is first OPENING: its SYN waits for the far end. Only when that is
+ * open is the SYN answered, so a guest's connect() tells the truth; if it cannot be, the answer
+ * is a RST. One that we open for a published port has its far end from the start.
  *
- * Bytes of the guest go straight from the frame to the far end as long as that takes them, and into
- *the receive buffer otherwise. The window that we announce is the room of that buffer and nothing
- *else: what was acknowledged is stored or delivered. Bytes for the guest are read from the far end
- *into the send buffer and stay there until they are acknowledged.
+ * Bytes of the guest go straight from the frame to the far end as long as that takes them, and
+ * into the receive buffer otherwise. The window that we announce is the room of that buffer and
+ * nothing else: what was acknowledged is stored or delivered. Bytes for the guest are read from
+ * the far end into the send buffer and stay there until they are acknowledged.
  *
  * The link keeps the order and loses nothing, so there is no reassembly (a segment after a gap is
- *dropped and answered with what we expect), no congestion control and no selective acknowledgement.
- *For the same reason there is no TIME-WAIT: when our last acknowledgement is in the ring, it
- *arrives, and nothing old can come after it. A guest that did lose it gets a RST for its FIN, which
- *ends it as well.
+ * dropped and answered with what we expect), no congestion control and no selective
+ * acknowledgement. For the same reason there is no TIME-WAIT: when our last acknowledgement is in
+ * the ring, it arrives, and nothing old can come after it. A guest that did lose it gets a RST
+ * for its FIN, which ends it as well.
  *
  * Nothing is sent from within a callback of the far end: the connection is put in line for
- *stack_flush, which knows the time and sends once for all that has happened in a round.
+ * stack_flush, which knows the time and sends once for all that has happened in a round.
  *
  * Lifetime: whatever calls into the far end may come back here and end the connection. Such calls
- *are made between tcp_hold and tcp_release.
+ * are made between tcp_hold and tcp_release.
  */
 #include "net/siphash.h"
 #include "net/stack_internal.h"

@@ -9,10 +9,11 @@
  *	    "ca_certs": FILE,
  *	    "mirrors": ["[http://|https://]HOST[:PORT][/PREFIX]", …],
  *	    "auth": {"username": U, "password_env": VARIABLE}   or   {"username": U, "store":
- *"file"}
+ * "file"}
  *	}}}}
  *
- * Other keys at the top belong to others and are ignored. Files are relative to the file's folder.
+ * Other keys at the top belong to others and are ignored. Files are relative to the file's
+ * folder.
  */
 #pragma once
 

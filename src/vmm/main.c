@@ -3,15 +3,15 @@
  * msb-vmm: runs one virtual machine and serves its devices.
  *
  * It gets everything it needs as arguments and open descriptors; commands come over a socket
- *(control.h), SIGTERM ends the machine at once. On the events descriptor it writes
+ * (control.h), SIGTERM ends the machine at once. On the events descriptor it writes
  *
  *	start <machine>
  *	emulator <pid>: the process of the vCPUs, if it is another one; only with --stats
  *	end reboot | end shutdown | end panic <text> | end triple-fault <text> |
  *	end killed | end error <text>
  *
- * and exits with 0 when the guest ended by itself, 1 otherwise, 2 for wrong arguments.
- * MSB_DEBUG in the environment lets a debugger attach.
+ * and exits with 0 when the guest ended by itself, 1 otherwise, 2 for wrong arguments. MSB_DEBUG
+ * in the environment lets a debugger attach.
  */
 #include "base/cleanup.h"
 #include "base/helper.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest for msb-net without a machine: the kernel's own TCP/IP in a network namespace, behind a
- *tap device whose frames are carried to and from msb-net's rings as msb-vmm does it.
+ * tap device whose frames are carried to and from msb-net's rings as msb-vmm does it.
  *
  *	tapguest GUESTNS HOSTNS INTERFACE SPEC RESOLVCONF MSB-NET
  *

@@ -3,8 +3,8 @@
  * New connections per second:
  *
  *	net_conn ADDRESS PORT SECONDS AT_ONCE    opens as many as it can, so many at a time: each
- *sends a byte, has one back, and is closed; prints how many a second net_conn serve PORT
- *answers them
+ * sends a byte, has one back, and is closed; prints how many a second net_conn serve PORT answers
+ * them
  */
 #include <arpa/inet.h>
 #include <err.h>

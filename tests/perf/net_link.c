@@ -5,8 +5,8 @@
  *	net_link up|down SECONDS MSB-NET
  *
  * Connects through the gateway to a server of its own on the host's loopback interface, and sends
- *to it (up) or receives from it (down) for so long in frames of up to 64 KiB. Prints the bytes that
- *arrived, the seconds, and the seconds of processor time that msb-net used.
+ * to it (up) or receives from it (down) for so long in frames of up to 64 KiB. Prints the bytes
+ * that arrived, the seconds, and the seconds of processor time that msb-net used.
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
