@@ -33,13 +33,14 @@ test: ## Build and run all tests
 	@$(MAKE) --no-print-directory $(BUILD)/.with-tests all
 	@tests/run $(BUILD)
 
-bench: ## Compare a boot with a bare emulator's, a pull and a command with what they take at least
-	@tools/setup test
-	@$(MAKE) --no-print-directory all
+bench: ## Compare boots, pulls, commands and the network with bare emulators, other networks and lower bounds
+	@tools/setup bench
+	@$(MAKE) --no-print-directory $(BUILD)/.with-tests all
 	@tests/perf/boot $(ROOT)
 	@tests/perf/pull $(ROOT)
 	@tests/perf/erofs $(ROOT)
 	@tests/perf/exec $(ROOT)
+	@tests/perf/net -b $(BUILD)
 
 lab: lab-test ## Test and measure the KVM machine on an emulated machine with KVM
 	@tests/lab/bench -b $(BUILD)

@@ -197,6 +197,8 @@ def server(image):
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     """Namespaces with an internet, a LAN and more around a host, which the tests of the network share."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make the namespaces")
     w = networld.World(tmp_path_factory.mktemp("world"))
     yield w
     w.close()
