@@ -26,10 +26,13 @@
 #include "net/resolver.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
 #define RESOLV_CONF_MAX ((size_t)64 << 10)
+#define TRIM_THRESHOLD  (4 << 20)
+#define MMAP_THRESHOLD  (1 << 20)
 
 struct program {
 	struct net_options options;
@@ -132,6 +135,9 @@ static int run(struct program *p, pid_t parent, struct err *e)
 	if (helper_bind(parent, e) < 0)
 		return -1;
 	process_batch();
+	/* Memory of one connection is that of the next; it need not go to the kernel between them.
+	 */
+	mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
 	p->loop = loop_new();
 	if (!p->loop)
 		return err_sys(e, errno, "cannot make the event loop");

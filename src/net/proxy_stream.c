@@ -19,7 +19,8 @@ struct proxy_stream {
 	struct stream *socket;
 	struct proxy_handshake handshake;
 	struct timer timer;
-	bool told; /* the user: that it is open, or is not */
+	bool told;             /* the user: that it is open, or is not */
+	struct deferred first; /* bytes of the far side that came with the proxy's last words */
 };
 
 static struct proxy_stream *self(struct stream *s)
@@ -39,7 +40,17 @@ static void tell(struct proxy_stream *p, int error)
 		return;
 	p->told = true;
 	timer_cancel(p->loop, &p->timer);
+	if (error == 0)
+		loop_defer(p->loop, &p->first);
 	p->stream.user->opened(p->stream.ctx, error);
+}
+
+/* What came behind the proxy's answer was seen by nobody. */
+static void on_first(struct deferred *d)
+{
+	struct proxy_stream *p = container_of(d, struct proxy_stream, first);
+
+	p->stream.user->readable(p->stream.ctx);
 }
 
 /* Sends what is to be said. False when that failed, and the user knows. */
@@ -168,6 +179,7 @@ static void proxy_close(struct stream *s, bool reset)
 
 	stream_close(p->socket, reset);
 	timer_cancel(p->loop, &p->timer);
+	loop_undefer(p->loop, &p->first);
 	proxy_handshake_release(&p->handshake);
 	free(p);
 }
@@ -187,6 +199,7 @@ struct stream *proxy_stream_connect(struct loop *loop, const struct net_proxy *p
 	p->stream.ops = &ops;
 	p->loop = loop;
 	p->timer.fn = on_timer;
+	p->first.fn = on_first;
 	r = proxy_handshake_init(&p->handshake, proxy, addr, port);
 	if (r == 0) {
 		p->socket = socket_stream_connect(loop, &proxy->addr, proxy->port);

@@ -20,7 +20,11 @@ struct socket_stream {
 	struct ev ev;
 	struct deferred opening;
 	bool open;
-	bool *closed; /* where to tell a caller on the way that it is gone; NULL: nobody asks */
+	bool drained; /* nothing was left when we last read; an event says when there is more */
+	bool ending;  /* the other side has closed: what ends a read now is its end */
+	bool wrote, no_delay;
+	bool busy; /* it is telling its user something ... */
+	bool gone; /* ... who has closed it meanwhile */
 };
 
 static struct socket_stream *self(struct stream *s)
@@ -28,12 +32,25 @@ static struct socket_stream *self(struct stream *s)
 	return container_of(s, struct socket_stream, stream);
 }
 
-/* #syscalls:socket sendmsg recvmsg */
+/*
+ * The first bytes go out at once in any case; those after them shall not wait for the answer to
+ * them (Nagle), which short connections never find out.
+ *
+ * #syscalls:socket sendmsg recvmsg setsockopt(IPPROTO_TCP,TCP_NODELAY)
+ */
 static ssize_t socket_write(struct stream *s, const struct iovec *iov, int n)
 {
 	struct msghdr mh = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
-	ssize_t r = sendmsg(self(s)->ev.fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct socket_stream *ss = self(s);
+	const int one = 1;
+	ssize_t r;
 
+	if (ss->wrote && !ss->no_delay) {
+		setsockopt(ss->ev.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		ss->no_delay = true;
+	}
+	ss->wrote = true;
+	r = sendmsg(ss->ev.fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (r < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	return r;
@@ -42,9 +59,20 @@ static ssize_t socket_write(struct stream *s, const struct iovec *iov, int n)
 static ssize_t socket_read(struct stream *s, const struct iovec *iov, int n)
 {
 	struct msghdr mh = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
-	ssize_t r = recvmsg(self(s)->ev.fd, &mh, MSG_DONTWAIT);
+	struct socket_stream *ss = self(s);
+	size_t room = 0;
+	ssize_t r;
 
-	return r < 0 ? -errno : r;
+	if (ss->drained)
+		return -EAGAIN;
+	r = recvmsg(ss->ev.fd, &mh, MSG_DONTWAIT);
+	if (r < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	for (int i = 0; i < n; i++)
+		room += iov[i].iov_len;
+	/* epoll(7), question 9: less than was asked for is all there was. */
+	ss->drained = r > 0 && (size_t)r < room && !ss->ending;
+	return r;
 }
 
 /* #syscalls:socket shutdown */
@@ -53,20 +81,20 @@ static void socket_shut(struct stream *s)
 	shutdown(self(s)->ev.fd, SHUT_WR);
 }
 
-/* #syscalls:socket setsockopt(SOL_SOCKET,SO_LINGER) setsockopt(IPPROTO_TCP,TCP_NODELAY) close */
+/* #syscalls:socket setsockopt(SOL_SOCKET,SO_LINGER) close */
 static void socket_close(struct stream *s, bool reset)
 {
 	struct socket_stream *ss = self(s);
 	const struct linger linger = {.l_onoff = 1};
 
-	if (ss->closed)
-		*ss->closed = true;
 	if (reset)
 		setsockopt(ss->ev.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	loop_undefer(ss->loop, &ss->opening);
 	loop_forget(ss->loop, &ss->ev);
 	close(ss->ev.fd);
-	free(ss);
+	ss->gone = true;
+	if (!ss->busy)
+		free(ss);
 }
 
 static const struct stream_ops ops = {socket_write, socket_shut, socket_read, socket_close};
@@ -88,10 +116,11 @@ static int connected(const struct socket_stream *ss)
 	struct tcp_info info;
 	socklen_t len = offsetof(struct tcp_info, tcpi_ca_state);
 
-	if (getsockopt(ss->ev.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-	    info.tcpi_state == TCP_SYN_SENT)
-		return -EINPROGRESS;
-	return socket_error(ss->ev.fd);
+	if (getsockopt(ss->ev.fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return -errno;
+	if (info.tcpi_state == TCP_ESTABLISHED)
+		return 0;
+	return info.tcpi_state == TCP_SYN_SENT ? -EINPROGRESS : socket_error(ss->ev.fd);
 }
 
 static void opened(struct socket_stream *ss, int error)
@@ -100,38 +129,43 @@ static void opened(struct socket_stream *ss, int error)
 	ss->stream.user->opened(ss->stream.ctx, error);
 }
 
-/* Each call of the user may have closed the stream: none comes after one that can. */
-static void on_event(struct ev *ev, uint32_t events)
+/* Tells the user what has happened, who may close the stream at each of these calls. */
+static void tell(struct socket_stream *ss, uint32_t events)
 {
-	struct socket_stream *ss = container_of(ev, struct socket_stream, ev);
-	const struct stream_user_ops *user = ss->stream.user;
-	void *ctx = ss->stream.ctx;
-	bool closed = false;
-
 	if (!ss->open) {
 		int error = connected(ss);
 
-		if (error != -EINPROGRESS) {
-			loop_undefer(ss->loop, &ss->opening);
-			opened(ss, error);
-		}
-		return;
+		if (error == -EINPROGRESS)
+			return;
+		loop_undefer(ss->loop, &ss->opening);
+		opened(ss, error);
+		if (error || ss->gone)
+			return;
 	}
 	if (events & EPOLLERR) {
-		int error = socket_error(ev->fd);
+		int error = socket_error(ss->ev.fd);
 
-		user->failed(ctx, error ? error : -ECONNRESET);
+		ss->stream.user->failed(ss->stream.ctx, error ? error : -ECONNRESET);
 		return;
 	}
-	ss->closed = &closed;
 	if (events & EPOLLOUT)
-		user->writable(ctx);
-	if (closed)
-		return;
-	ss->closed = NULL;
-	/* Whoever is in front by now: a filter may have stepped aside. */
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		ss->stream.user->writable(ss->stream.ctx);
+	if (!ss->gone && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		ss->stream.user->readable(ss->stream.ctx);
+}
+
+static void on_event(struct ev *ev, uint32_t events)
+{
+	struct socket_stream *ss = container_of(ev, struct socket_stream, ev);
+
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		ss->drained = false;
+	ss->ending |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+	ss->busy = true;
+	tell(ss, events);
+	ss->busy = false;
+	if (ss->gone)
+		free(ss);
 }
 
 /* A connection over the loopback interface is there before anybody looks. */
@@ -148,7 +182,6 @@ static void on_opening(struct deferred *d)
 static struct stream *new_stream(struct loop *loop, int fd, bool open)
 {
 	struct socket_stream *ss = calloc(1, sizeof(*ss));
-	const int one = 1;
 	int r;
 
 	if (!ss) {
@@ -160,7 +193,6 @@ static struct stream *new_stream(struct loop *loop, int fd, bool open)
 	ss->open = open;
 	ss->opening.fn = on_opening;
 	ss->ev = (struct ev){.fd = fd, .fn = on_event};
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	r = loop_add(loop, &ss->ev, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (r < 0) {
 		close(fd);

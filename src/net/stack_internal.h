@@ -79,7 +79,7 @@ struct tcp_conn {
 
 	struct stream *far; /* NULL: before tcp_attach, and when both directions are through */
 	bool far_open;
-	bool far_readable; /* it has not said since that it has nothing */
+	bool far_readable; /* it has said so, and not since that it has nothing */
 	bool far_blocked;  /* it takes nothing until it says so */
 	bool far_eof;      /* nothing more comes from it */
 	bool far_shut;     /* nothing more goes to it */
@@ -90,6 +90,7 @@ struct tcp_conn {
 		snd_max; /* the furthest that was ever sent; snd_nxt goes back for retransmission */
 	uint32_t irs, rcv_nxt;
 	uint32_t rcv_adv; /* right edge of the window that we have announced */
+	bool squeezed;    /* by bytes that wait here, or did until a while ago */
 	uint16_t mss;     /* what the guest takes, without headers */
 	bool scaling;
 	uint8_t snd_scale;

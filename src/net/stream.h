@@ -41,6 +41,7 @@ struct stream_user_ops {
 	/* The far side is there, or -errno: it is not. Exactly once; not before the opener
 	 * returned. */
 	void (*opened)(void *ctx, int error);
+	/* There is something to be read, or the end; also when it was there before `opened`. */
 	void (*readable)(void *ctx);
 	void (*writable)(void *ctx);
 	/* It is broken (-errno); what follows from it is read's and write's error as well. */

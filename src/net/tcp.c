@@ -43,6 +43,8 @@
 #define KEEPALIVE_EVERY  (75 * NSEC_PER_SEC)
 #define KEEPALIVE_PROBES 9
 
+#define PULL_MIN ((size_t)16 << 10)
+
 #define MSS_DEFAULT4 536
 #define MSS_DEFAULT6 1220
 #define MSS_MIN      64
@@ -207,7 +209,7 @@ static void on_opened(void *ctx, int error)
 		tcp_abort(c);
 		return;
 	}
-	c->far_open = c->far_readable = true;
+	c->far_open = true;
 	if (c->state == TCP_OPENING) {
 		c->state = TCP_SYN_RECEIVED;
 		c->syn_due = true;
@@ -297,7 +299,9 @@ void tcp_pull(struct tcp_conn *c)
 {
 	while (c->far && c->far_open && c->far_readable && !c->far_eof && can_send(c)) {
 		struct iovec iov[2];
-		int n = byte_ring_room(&c->send, TCP_SEND_BUFFER - c->send.len, iov);
+		/* Little at first, soon more: most connections never have much to say. */
+		size_t want = MAX(PULL_MIN, 4 * c->send.len);
+		int n = byte_ring_room(&c->send, MIN(want, TCP_SEND_BUFFER - c->send.len), iov);
 		ssize_t r;
 
 		/* Without room it goes on when the guest has acknowledged something. */

@@ -175,6 +175,7 @@ static size_t store(struct tcp_conn *c, const uint8_t *data, size_t len)
 		done += iov[i].iov_len;
 	}
 	byte_ring_added(&c->receive, done);
+	c->squeezed = true;
 	return done;
 }
 

@@ -10,8 +10,6 @@
 #define SYN_OPTIONS 8
 /* An IP packet has 16 bits for its length. */
 #define IP_MAX 65535
-/* A guest with less window than this may be waiting for more. */
-#define WINDOW_NARROW ((size_t)32 << 10)
 
 static void store16(uint8_t *p, uint32_t v)
 {
@@ -96,6 +94,7 @@ static uint32_t window(struct tcp_conn *c)
 	/* A remainder that the scale cuts off is not taken back: it is accepted all the same. */
 	if (w << scale > announced)
 		c->rcv_adv = c->rcv_nxt + (w << scale);
+	c->squeezed = c->receive.len > 0;
 	return w;
 }
 
@@ -273,9 +272,9 @@ static bool window_grew(const struct tcp_conn *c)
 		MIN(TCP_RECEIVE_BUFFER - c->receive.len, c->scaling ? TCP_RECEIVE_BUFFER : 65535);
 	size_t announced = c->rcv_adv - c->rcv_nxt;
 
-	/* One that is still wide is told with the next acknowledgement. */
-	return !c->fin_received && announced < WINDOW_NARROW &&
-	       room >= announced + MIN((size_t)2 * c->mss, room / 2) && room > announced;
+	/* As long as nothing has to wait here, it is told with the acknowledgements. */
+	return c->squeezed && !c->fin_received && room > announced &&
+	       room - announced >= MIN(TCP_RECEIVE_BUFFER / 4, room / 2);
 }
 
 static void start_timer(struct tcp_conn *c)

@@ -209,8 +209,7 @@ static void test_connection_to_guest(void **state)
 	assert_int_equal(tcp_connect_guest(g->stack, &key, &f.stream, g->now), 0);
 	assert_int_equal(tcp_connect_guest(g->stack, &key, &f.stream, g->now), -EADDRINUSE);
 	f.stream.user->opened(f.stream.ctx, 0);
-	f.says = (const uint8_t *)"early";
-	f.n_says = 5;
+	far_says(&f, (const uint8_t *)"early", 5);
 	flush(g);
 	expect_segment(&p, TCP_SYN, 0);
 	/* The wrong acknowledgement is reset, the connection goes on. */
