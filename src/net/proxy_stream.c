@@ -201,14 +201,14 @@ struct stream *proxy_stream_connect(struct loop *loop, const struct net_proxy *p
 	p->timer.fn = on_timer;
 	p->first.fn = on_first;
 	r = proxy_handshake_init(&p->handshake, proxy, addr, port);
-	if (r == 0) {
+	if (r == 0)
 		p->socket = socket_stream_connect(loop, &proxy->addr, proxy->port);
-		r = p->socket ? 0 : -errno;
-	}
-	if (r < 0) {
+	if (!p->socket) {
+		int error = r < 0 ? -r : errno;
+
 		proxy_handshake_release(&p->handshake);
 		free(p);
-		errno = -r;
+		errno = error;
 		return NULL;
 	}
 	p->socket->user = &socket_user;

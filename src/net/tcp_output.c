@@ -71,7 +71,8 @@ static bool send_bare(struct stack *s, const struct flow_key *key, const struct 
 		return false;
 	l4 = packet_begin(frame, &s->link, &key->remote, &key->guest, IPPROTO_TCP, len);
 	write_header(l4, key, h);
-	memcpy(l4 + TCP_LEN, options, h->options);
+	if (h->options)
+		memcpy(l4 + TCP_LEN, options, h->options);
 	packet_finish(frame, l4, IPPROTO_TCP, len, 0);
 	s->ops->frame_commit(s->ctx, total);
 	return true;
