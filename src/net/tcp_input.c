@@ -184,9 +184,6 @@ static ssize_t deliver(struct tcp_conn *c, const uint8_t *data, size_t len)
 {
 	size_t direct = 0;
 
-	/* Nobody will ever read them; they count as read (RFC 9293 would have a RST). */
-	if (!c->far)
-		return (ssize_t)len;
 	if (c->receive.len == 0 && c->far_open && !c->far_blocked) {
 		struct iovec iov = {(void *)data, len};
 		ssize_t r = stream_write(c->far, &iov, 1);

@@ -308,7 +308,8 @@ void tcp_output(struct tcp_conn *c)
 	}
 	if (!room)
 		await_room(c);
-	if (c->state == TCP_DONE && !c->ack_due)
+	/* The guest is through with it; the far end may still have to take what waits here. */
+	if (c->state == TCP_DONE && !c->ack_due && !c->far)
 		tcp_end(c, false);
 	else
 		start_timer(c);

@@ -583,6 +583,31 @@ static void test_fin_waits_for_the_buffer(void **state)
 	far_release(&f);
 }
 
+/* The guest is through, but what it has sent is not yet with the far end. */
+static void test_far_is_slow_to_the_end(void **state)
+{
+	FIXTURE;
+
+	connect_to(&p, &f);
+	f.write_max = 0;
+	send_segment(&p, TCP_FIN | TCP_ACK, "held", 4);
+	expect_segment(&p, TCP_ACK, 0);
+	far_ends(&f);
+	flush(g);
+	expect_segment(&p, TCP_FIN | TCP_ACK, 0);
+	send_segment(&p, TCP_ACK, NULL, 0);
+	no_frame(g);
+	assert_false(f.closed);
+	f.write_max = SIZE_MAX;
+	f.stream.user->writable(f.stream.ctx);
+	flush(g);
+	assert_memory_equal(f.got, "held", 4);
+	assert_true(f.shut && f.closed && !f.reset);
+	assert_int_equal(stack_tcp_count(g->stack), 0);
+	no_frame(g);
+	far_release(&f);
+}
+
 static void test_far_fails(void **state)
 {
 	for (int i = 0; i < 3; i++) {
@@ -678,6 +703,7 @@ int main(void)
 		CASE(test_far_closes_first),
 		CASE(test_both_close_at_once),
 		CASE(test_fin_waits_for_the_buffer),
+		CASE(test_far_is_slow_to_the_end),
 		CASE(test_far_fails),
 		CASE(test_free_resets_all),
 		CASE(test_many_connections),
