@@ -133,8 +133,8 @@ const struct opt network_opts[] = {
 	{"no-dns-rebind-protection", 0, NULL, NULL, FIELD(no_rebind_protection),
 	 "Let names have private addresses"},
 	{"proxy", 0, "URL", opt_string, FIELD(proxy),
-	 "Connect through this proxy: socks4://, socks5:// or http://[USER[:PASSWORD]@]ADDRESS"
-	 "[:PORT]"},
+	 "Connect through this proxy: KIND://[USER[:PASSWORD]@]ADDRESS[:PORT]; KIND is socks4, "
+	 "socks5 or http"},
 	{"proxy-from-env", 0, NULL, NULL, FIELD(proxy_from_env),
 	 "Take the proxy from the variable ALL_PROXY or all_proxy"},
 	{"proxy-password-env", 0, "VARIABLE", opt_string, FIELD(proxy_password_env),

@@ -135,7 +135,7 @@ def test_not_its_parent(net):
     (SPEC + "#" * (1 << 20), "specification is longer than"),
     (SPEC + "publish tcp 127.0.0.1:0\n", "line 8 of the network"),
     ("", "no MAC addresses"),
-])
+], ids=["word", "NUL", "long", "port", "empty"])
 def test_refused_specifications(net, spec, saying):
     net(spec).failed(saying)
 
