@@ -434,6 +434,63 @@ static void test_no_round_after_stop(void **state)
 	source_free(a);
 }
 
+struct named_deferred {
+	struct deferred d;
+	char name;
+	struct deferred *next, *cancel;
+};
+
+static void on_deferred(struct deferred *d)
+{
+	struct named_deferred *n = container_of(d, struct named_deferred, d);
+
+	note(n->name);
+	if (n->next)
+		loop_defer(loop, n->next);
+	if (n->cancel)
+		loop_undefer(loop, n->cancel);
+	if (!n->next)
+		loop_stop(loop);
+}
+
+/* In order, once each, also what is deferred by one of them; before the end of the round. */
+static void test_deferred(void **state)
+{
+	struct named_deferred c = {{.fn = on_deferred}, 'c', NULL, NULL};
+	struct named_deferred gone = {{.fn = on_deferred}, 'x', NULL, NULL};
+	struct named_deferred b = {{.fn = on_deferred}, 'b', &c.d, &gone.d};
+	struct named_deferred a = {{.fn = on_deferred}, 'a', &b.d, NULL};
+
+	loop_defer(loop, &a.d);
+	loop_defer(loop, &a.d);
+	loop_defer(loop, &b.d);
+	loop_defer(loop, &gone.d);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "abc");
+	loop_undefer(loop, &gone.d); /* harmless */
+	/* The list is whole after one in its middle, and its last, went. */
+	loop_defer(loop, &gone.d);
+	loop_defer(loop, &c.d);
+	loop_undefer(loop, &c.d);
+	loop_undefer(loop, &gone.d);
+	loop_defer(loop, &c.d);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "abcc");
+}
+
+/* A descriptor that is closed next needs no call to be forgotten. */
+static void test_forget(void **state)
+{
+	struct source *a = source_new('a', NULL), *b = source_new('b', NULL);
+
+	loop_forget(loop, &a->ev);
+	assert_false(a->ev.active);
+	source_free(a);
+	run_once();
+	assert_string_equal(order, "b");
+	source_free(b);
+}
+
 #define loop_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -459,6 +516,8 @@ int main(void)
 		loop_test(test_on_round),
 		loop_test(test_on_round_may_set_a_timer),
 		loop_test(test_no_round_after_stop),
+		loop_test(test_deferred),
+		loop_test(test_forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
