@@ -462,11 +462,12 @@ static void test_qemu(void **state)
 /* Connecting by a name is not done, and answered as if standard input were what came of it. */
 static void test_qemu_connected(void **state)
 {
-	char *dir = *state, *path = xasprintf("%s/socket", dir);
+	char *dir = *state, *path;
 	int at, listener, pair[2], in;
 	pid_t pid;
 
 	need_filters();
+	path = xasprintf("%s/socket", dir);
 	at = open(dir, O_PATH | O_CLOEXEC);
 	listener = unix_listen_at(at, "socket", 1);
 	assert_true(listener >= 0);
