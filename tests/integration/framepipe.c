@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +148,8 @@ static pid_t start(char **argv, const int fds[3])
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int i = 0; i < 3; i++)
 		fd_set_cloexec(fds[i], false);
-	execv(argv[0], argv);
+	if (argv[0])
+		execv(argv[0], argv);
 	_exit(98);
 }
 
@@ -163,16 +165,17 @@ int main(int argc, char **argv)
 	static struct pipe p;
 	int fds[3] = {frame_rings_create(), eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 		      eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	uint64_t frames;
 	int status;
 
-	if (argc < 3)
+	if (argc < 3 || parse_u64(argv[1], INT_MAX, &frames) < 0)
 		return 97;
 	signal(SIGPIPE, SIG_IGN);
 	must(frame_rings_map(&p.rings, fds[0], FRAME_SIDE_NET) == 0, "cannot map the rings");
 	p.call = fds[2];
 	p.loop = loop_new();
-	fd_set_cloexec(atoi(argv[1]), true);
-	watch(&p, &p.socket, atoi(argv[1]), on_socket);
+	fd_set_cloexec((int)frames, true);
+	watch(&p, &p.socket, (int)frames, on_socket);
 	watch(&p, &p.wake, fds[1], on_wake);
 	p.pid = start(argv + 2, fds);
 	watch(&p, &p.child, pidfd_open(p.pid, 0), on_child);

@@ -5,6 +5,7 @@
 #include "base/process.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <signal.h>
 
 /* Prints the descriptors above standard error, in order, each followed by a blank. */
@@ -178,6 +179,19 @@ static void test_program_relative_path(void **state)
 	assert_true(str_ends_with(path, "/../lib/x"));
 }
 
+static void test_batch(void **state)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		bool before = sched_getscheduler(0) == SCHED_OTHER;
+
+		process_batch();
+		_exit(before && sched_getscheduler(0) == SCHED_BATCH ? 0 : 1);
+	}
+	assert_int_equal(child_status(pid), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +202,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signals_are_reset),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_new_session),
+		cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_program_relative_path),
 	};
 

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #define SURVIVED 42
 
@@ -458,6 +459,56 @@ static void test_qemu(void **state)
 	free(file);
 }
 
+/* Connecting by a name is not done, and answered as if standard input were what came of it. */
+static void test_qemu_connected(void **state)
+{
+	char *dir = *state, *path;
+	int at, listener, pair[2], in;
+	pid_t pid;
+
+	need_filters();
+	path = xasprintf("%s/socket", dir);
+	at = open(dir, O_PATH | O_CLOEXEC);
+	listener = unix_listen_at(at, "socket", 1);
+	assert_true(listener >= 0);
+	assert_int_equal(fd_set_nonblock(listener, true), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct sockaddr_un a = {.sun_family = AF_UNIX};
+		char c;
+
+		strncpy(a.sun_path, path, sizeof(a.sun_path) - 1);
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		MUST(dup2(pair[0], STDIN_FILENO) == STDIN_FILENO);
+		in = socket(AF_UNIX, SOCK_STREAM, 0);
+		MUST(in > 0);
+		MUST(qemu_confine("/bin/true", NULL, 0, true) == 0);
+		MUST(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) == STDIN_FILENO);
+		MUST(connect(STDIN_FILENO, (struct sockaddr *)&a, sizeof(a)) == 0);
+		MUST(send(STDIN_FILENO, "x", 1, 0) == 1);
+		MUST(recv(STDIN_FILENO, &c, 1, 0) == 1 && c == 'y');
+		/* Any other socket, and any other way. */
+		MUST(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM);
+		MUST(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 && errno == EPERM);
+		MUST(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 1) < 0 && errno == EPERM);
+		MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 && errno == EPERM);
+		MUST(connect(in, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == EPERM);
+		MUST(bind(STDIN_FILENO, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == EPERM);
+		_exit(SURVIVED);
+	}
+	assert_int_equal(write(pair[1], "y", 1), 1);
+	assert_int_equal(outcome(pid), SURVIVED);
+	/* Nobody came; what was sent went to where standard input leads. */
+	assert_true(accept(listener, NULL, NULL) < 0 && errno == EAGAIN);
+	assert_int_equal(read(pair[1], &(char){0}, 1), 1);
+	close(pair[0]);
+	close(pair[1]);
+	close(listener);
+	close(at);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_device),  temp_test(test_process_files),
 		cmocka_unit_test(test_process_network), cmocka_unit_test(test_process_state),
 		cmocka_unit_test(test_family),          temp_test(test_qemu),
+		temp_test(test_qemu_connected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,6 +93,41 @@ static void test_args(void **state)
 	strv_release(&args);
 }
 
+/* The card's properties come from the device; its socket is standard input, whatever the number. */
+static void test_net_args(void **state)
+{
+	struct virtio_device rng = {.id = VIRTIO_ID_RNG};
+	struct virtio_device net = {
+		.id = VIRTIO_ID_NET,
+		.config = {2, 0, 0xfe, 3, 4, 5, 1, 0, 1, 0, 0x78, 5},
+	};
+	struct machine_spec s = {
+		.load_fd = -1,
+		.cpus = 1,
+		.memory_mib = 300,
+		.kernel_fd = 11,
+		.initrd_fd = -1,
+		.devices = {&rng, &rng, &rng, &rng, &net},
+		.n_devices = 5,
+	};
+	struct strv args = {};
+	const char *card = "";
+
+	qemu_args(&args, &s, "LINE", (const int[]){21, 22, 23, 24, 25});
+	for (size_t i = 0; i < args.n; i++)
+		if (str_starts_with(args.v[i], "virtio-net-device,"))
+			card = args.v[i];
+	assert_non_null(strstr(card, "mac=02:00:fe:03:04:05,host_mtu=1400,"));
+	/* Place 3 has the interrupt of the clock. */
+	assert_non_null(strstr(card, "netdev=n4,bus=virtio-mmio-bus.2,"));
+	assert_true(has(&args, "-netdev", "vhost-user,id=n4,chardev=c4,queues=1"));
+	assert_true(has(&args, "-chardev", "socket,id=c4,path=stdin"));
+	/* Nothing else may read from there. */
+	for (size_t i = 0; i < args.n; i++)
+		assert_false(str_starts_with(args.v[i], "stdio"));
+	strv_release(&args);
+}
+
 struct ending {
 	struct loop *loop;
 	enum machine_end end;
@@ -340,13 +375,10 @@ static void test_lines(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_kernel_cmdline),
-		cmocka_unit_test(test_long_cmdline),
-		cmocka_unit_test(test_args),
-		temp_test(test_ends),
-		cmocka_unit_test(test_not_installed),
-		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_choice),        cmocka_unit_test(test_kernel_cmdline),
+		cmocka_unit_test(test_long_cmdline),  cmocka_unit_test(test_args),
+		cmocka_unit_test(test_net_args),      temp_test(test_ends),
+		cmocka_unit_test(test_not_installed), cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_slow_reader),
 	};
 

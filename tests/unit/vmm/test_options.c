@@ -146,6 +146,27 @@ static void test_errors(void **state)
 		{"--vsock=-,", "no descriptor number"},
 		{"--vsock=-,@c,cid=2", "context id"},
 		{"--vsock=-,@c,4", "context id"},
+		{"--net=", "unknown field"},
+		{"--net=mac=02:00:00:00:00:01,mtu=1500,rings=@c,wake=@d", "needs mac="},
+		{"--net=mac=02:00:00:00:00:01,mtu=1500,rings=@c,call=@d", "needs mac="},
+		{"--net=mac=02:00:00:00:00:01,mtu=1500,wake=@c,call=@d", "needs mac="},
+		{"--net=mac=02:00:00:00:00:01,rings=@c,wake=@d,call=@e", "needs mac="},
+		{"--net=mtu=1500,rings=@c,wake=@d,call=@e", "needs mac="},
+		{"--net=mac=02:00:00:00:00:01,rings=@c,rings=@d", "given twice"},
+		{"--net=rings=@c,wake=@c", "used twice"},
+		{"--net=rings=@a", "used twice"},
+		{"--net=mtu=1279", "1280"},
+		{"--net=mtu=65536", "65535"},
+		{"--net=mac=", "no address"},
+		{"--net=mac=02:00:00:00:00", "no address"},
+		{"--net=mac=02:00:00:00:00:0", "no address"},
+		{"--net=mac=02:00:00:00:00:01:", "no address"},
+		{"--net=mac=02:00:00:00:00-01", "no address"},
+		{"--net=mac=02:00:00:00:00:0g", "no address"},
+		{"--net=mac=02:00:00:00:00:+1", "no address"},
+		{"--net=mac=03:00:00:00:00:01", "no address"}, /* of a group */
+		{"--net=mac=00:00:00:00:00:00", "no address"},
+		{"--net=fd=@c", "unknown field"},
 		{"--cmdline=a\nb", "plain text"},
 		{"--log-level=loud", "unknown level"},
 		{"--rng=1", "unknown option"},
@@ -165,6 +186,28 @@ static void test_errors(void **state)
 	}
 }
 
+static void test_net(void **state)
+{
+	struct parsed *p = PARSE("--kernel=@a", "--events=@b",
+				 "--net=mac=02:0a:B0:00:00:fF,mtu=1280,rings=@c,wake=@d,call=@e");
+
+	assert_int_equal(p->r, 0);
+	assert_true(p->o.net);
+	assert_memory_equal(p->o.net_mac, "\x02\x0a\xb0\0\0\xff", 6);
+	assert_int_equal(p->o.net_mtu, 1280);
+	assert_int_equal(p->o.net_rings_fd, p->fds[2]);
+	assert_int_equal(p->o.net_wake_fd, p->fds[3]);
+	assert_int_equal(p->o.net_call_fd, p->fds[4]);
+	parsed_free(p);
+	/* There is one network. */
+	p = PARSE("--kernel=@a", "--events=@b",
+		  "--net=mac=02:00:00:00:00:01,mtu=1280,rings=@c,wake=@d,call=@e",
+		  "--net=mtu=1280");
+	assert_int_equal(p->r, -1);
+	assert_non_null(strstr(p->e.msg, "given twice"));
+	parsed_free(p);
+}
+
 static void test_missing(void **state)
 {
 	struct parsed *p = PARSE("--events=@a");
@@ -181,9 +224,8 @@ static void test_missing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_all),     cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_errors),  cmocka_unit_test(test_net),
 		cmocka_unit_test(test_missing),
 	};
 
