@@ -209,6 +209,17 @@ static void put_data(struct writer *w, const uint8_t *msg, size_t len, const str
 	w->p[at + 1] = (uint8_t)(w->len - at - 2);
 }
 
+/* Is it the alias that the chain goes on with? A second one was not decided about. */
+static bool leads_to(const uint8_t *msg, size_t len, const struct dns_record *r, const char *next)
+{
+	uint8_t wire[DNS_NAME_MAX];
+	char name[DOMAIN_LEN];
+	size_t n;
+
+	return r->type == DNS_CNAME && dns_name_expand(msg, len, r->data, wire, &n) &&
+	       dns_name_text(wire, n, name) == 0 && strcmp(name, next) == 0;
+}
+
 /* Where a record's owner is in the chain; -1: it has no place in the answer. */
 static int place(const struct dns_answer *a, const struct dns_question *q, const uint8_t *msg,
 		 size_t len, const struct dns_record *r)
@@ -221,7 +232,7 @@ static int place(const struct dns_answer *a, const struct dns_question *q, const
 		if (!dns_record_owned(msg, len, r, a->chain[i]))
 			continue;
 		/* Before the end of the chain only what leads on; at its end what was asked for. */
-		if (r->type == (last ? q->type : DNS_CNAME))
+		if (last ? r->type == q->type : leads_to(msg, len, r, a->chain[i + 1]))
 			return (int)i;
 	}
 	return -1;

@@ -157,14 +157,14 @@ static enum packet_fault look_at_ip4(struct look *k, size_t len)
 		return PACKET_MALFORMED;
 	if (csum_fold(csum_add(0, ip, head)) != 0 || ip[8] == 0)
 		return PACKET_MALFORMED;
-	if (load16(ip + 6) & IP4_FRAGMENT_BITS)
-		return PACKET_FRAGMENT;
 	p->v6 = false;
 	p->ttl = ip[8];
 	memcpy(&p->src, addr_from_v4((struct in_addr){0}).b, 12);
 	memcpy(p->src.b + 12, ip + 12, 4);
 	memcpy(&p->dst, p->src.b, 12);
 	memcpy(p->dst.b + 12, ip + 16, 4);
+	if (load16(ip + 6) & IP4_FRAGMENT_BITS)
+		return PACKET_FRAGMENT;
 	k->protocol = ip[9];
 	k->l4 = k->l3 + head;
 	k->end = k->l3 + total;
@@ -307,6 +307,7 @@ enum packet_fault packet_parse(struct packet *p, const uint8_t *frame, size_t le
 	enum packet_fault fault;
 
 	p->kind = PACKET_OTHER;
+	p->sport = p->dport = 0;
 	p->payload_len = 0;
 	p->l4 = p->payload = NULL;
 	if (len < VNET_LEN + ETH_HLEN)

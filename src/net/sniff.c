@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/sniff_internal.h"
 
+#include <string.h>
+
 #define TLS_HANDSHAKE  22
 #define SSL2_HELLO_BIT 0x80
 #define SSL2_HELLO     1
 
-static bool is_letter(uint8_t c)
+/* What a method of HTTP may consist of: also words that no standard has (RFC 9110 5.6.2). */
+bool sniff_is_token(uint8_t c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 void sniff(const uint8_t *data, size_t len, bool end, struct sniff *ret)
@@ -20,7 +24,7 @@ void sniff(const uint8_t *data, size_t len, bool end, struct sniff *ret)
 		/* The hello of old, which has no names. */
 		ret->protocol = SNIFF_TLS;
 		ret->result = SNIFF_HIDDEN;
-	} else if (len > 0 && (is_letter(data[0]) || data[0] == '\r' || data[0] == '\n')) {
+	} else if (len > 0 && (sniff_is_token(data[0]) || data[0] == '\r' || data[0] == '\n')) {
 		ret->protocol = SNIFF_HTTP;
 		sniff_http(data, len, ret);
 	} else if (len > 2 || (len > 0 && !(data[0] & SSL2_HELLO_BIT))) {

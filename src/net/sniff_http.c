@@ -10,19 +10,11 @@
 
 #include <string.h>
 
-#define METHOD_MAX 20
-
 /* One line without its end. */
 struct line {
 	const char *p;
 	size_t len;
 };
-
-static bool is_token(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-	       (c && strchr("!#$%&'*+-.^_`|~", c));
-}
 
 static bool same(const char *a, size_t len, const char *word)
 {
@@ -84,7 +76,7 @@ static bool read_header(const struct line *l, unsigned int *hosts, char host[DOM
 {
 	size_t n = 0, start, end = l->len;
 
-	while (n < l->len && is_token(l->p[n]))
+	while (n < l->len && sniff_is_token((uint8_t)l->p[n]))
 		n++;
 	if (n == 0 || n == l->len || l->p[n] != ':')
 		return false;
@@ -120,14 +112,18 @@ static enum sniff_result read_headers(const char *p, const char *end, const char
 	return SNIFF_NAME;
 }
 
-/* Does a line that has no version still look like a request of some server's? */
-static bool looks_like_request(const struct line *method)
+/* Is a line that we do not understand perhaps a request to some server? */
+static bool looks_like_request(const struct line *l, const struct line *method)
 {
 	static const char *const methods[] = {"GET",     "HEAD",  "POST",  "PUT",    "DELETE",
 					      "OPTIONS", "PATCH", "TRACE", "CONNECT"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		if (same(method->p, method->len, methods[i]))
+			return true;
+	/* HTTP/2 has "PRI * HTTP/2.0" here; other protocols have words of their own. */
+	for (size_t i = 0; i + 5 <= l->len; i++)
+		if (strncasecmp(l->p + i, "HTTP/", 5) == 0)
 			return true;
 	return false;
 }
@@ -144,12 +140,13 @@ void sniff_http(const uint8_t *data, size_t len, struct sniff *ret)
 		ret->result = SNIFF_HIDDEN;
 		return;
 	}
-	while (method.len < len && is_token(p[method.len]) && method.len <= METHOD_MAX)
+	while (method.len < len && sniff_is_token(data[method.len]))
 		method.len++;
 	if (method.len == len)
 		return; /* SNIFF_MORE */
-	if (p[method.len] != ' ' || method.len > METHOD_MAX) {
-		ret->result = looks_like_request(&method) ? SNIFF_HIDDEN : SNIFF_OTHER;
+	/* No server takes a method that ends with anything but white space. */
+	if (!memchr(" \t\v\f", p[method.len], 4)) {
+		ret->result = looks_like_request(&method, &method) ? SNIFF_HIDDEN : SNIFF_OTHER;
 		return;
 	}
 	r = next_line(&p, end, &l);
@@ -157,13 +154,10 @@ void sniff_http(const uint8_t *data, size_t len, struct sniff *ret)
 		return;
 	space = l.p + method.len;
 	version = memrchr(l.p, ' ', l.len);
-	if (r < 0 || version == space ||
+	if (r < 0 || *space != ' ' || version == space ||
 	    !(same(version, (size_t)(l.p + l.len - version), " HTTP/1.1") ||
 	      same(version, (size_t)(l.p + l.len - version), " HTTP/1.0"))) {
-		/* HTTP/2 has "PRI * HTTP/2.0" here; other protocols have words of their own. */
-		ret->result = looks_like_request(&method) || memmem(l.p, l.len, "HTTP/", 5)
-				      ? SNIFF_HIDDEN
-				      : SNIFF_OTHER;
+		ret->result = looks_like_request(&l, &method) ? SNIFF_HIDDEN : SNIFF_OTHER;
 		return;
 	}
 	target = (struct line){space + 1, (size_t)(version - space - 1)};
