@@ -101,13 +101,6 @@ static struct stream *decide_claim(void *ctx, enum policy_claim claim, const cha
 	return NULL;
 }
 
-static enum unreachable reason(int error)
-{
-	return error == ENETUNREACH    ? UNREACH_NET
-	       : error == ECONNREFUSED ? UNREACH_PORT
-				       : UNREACH_HOST;
-}
-
 void dial_tcp(struct dial *d, struct tcp_conn *c, const struct flow_key *key, uint64_t now)
 {
 	struct inspected inspected = {d, *key};
@@ -133,5 +126,5 @@ void dial_tcp(struct dial *d, struct tcp_conn *c, const struct flow_key *key, ui
 	if (far)
 		tcp_attach(c, far);
 	else
-		tcp_refuse(c, reason(errno));
+		tcp_refuse(c, unreachable_reason(errno));
 }

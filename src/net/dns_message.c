@@ -96,14 +96,14 @@ size_t dns_record_read(const uint8_t *msg, size_t len, size_t at, struct dns_rec
 	if (!end || end + 10 > len)
 		return 0;
 	ret->owner = at;
-	ret->type = dns_load16(msg + end);
-	ret->class = dns_load16(msg + end + 2);
-	ret->ttl = dns_load32(msg + end + 4);
+	ret->type = load16(msg + end);
+	ret->class = load16(msg + end + 2);
+	ret->ttl = load32(msg + end + 4);
 	/* RFC 2181 8: the highest bit set means 0. */
 	if (ret->ttl > TTL_MAX)
 		ret->ttl = ret->ttl >> 31 ? 0 : TTL_MAX;
 	ret->data = end + 10;
-	ret->data_len = dns_load16(msg + end + 8);
+	ret->data_len = load16(msg + end + 8);
 	return ret->data_len <= len - ret->data ? ret->data + ret->data_len : 0;
 }
 
@@ -125,7 +125,7 @@ static int read_opt(const uint8_t *msg, size_t len, size_t at, struct dns_questi
 	/* Signatures of the message (TSIG) are nothing we could keep valid. */
 	if (r.type != DNS_OPT)
 		return DNS_NOTIMP;
-	if (msg[r.owner] != 0 || (dns_load32(msg + r.data - 6) >> 16 & 0xff) != 0)
+	if (msg[r.owner] != 0 || (load32(msg + r.data - 6) >> 16 & 0xff) != 0)
 		return DNS_FORMERR;
 	q->edns = true;
 	q->udp_size = r.class;
@@ -147,13 +147,12 @@ int dns_question_parse(const uint8_t *msg, size_t len, struct dns_question *ret)
 	/* An answer is not answered. */
 	if (len < DNS_HEADER || msg[2] & 0x80)
 		return -EBADMSG;
-	ret->id = dns_load16(msg);
+	ret->id = load16(msg);
 	ret->recursion_desired = msg[2] & 1;
 	ret->checking_disabled = msg[3] & 0x10;
 	if (msg[2] & 0x78)
 		return DNS_NOTIMP;
-	if (dns_load16(msg + 4) != 1 || dns_load16(msg + 6) || dns_load16(msg + 8) ||
-	    dns_load16(msg + 10) > 1)
+	if (load16(msg + 4) != 1 || load16(msg + 6) || load16(msg + 8) || load16(msg + 10) > 1)
 		return DNS_FORMERR;
 	at = dns_name_expand(msg, len, DNS_HEADER, ret->wire, &ret->wire_len);
 	/* There is nothing before it that a pointer could lead to. */
@@ -161,10 +160,10 @@ int dns_question_parse(const uint8_t *msg, size_t len, struct dns_question *ret)
 		ret->wire_len = 0;
 		return DNS_FORMERR;
 	}
-	ret->type = dns_load16(msg + at);
-	ret->class = dns_load16(msg + at + 2);
+	ret->type = load16(msg + at);
+	ret->class = load16(msg + at + 2);
 	at += 4;
-	if (dns_load16(msg + 10))
+	if (load16(msg + 10))
 		r = read_opt(msg, len, at, ret);
 	if (r)
 		return r;
@@ -182,12 +181,12 @@ static size_t check_question(const uint8_t *msg, size_t len, const struct dns_qu
 	char name[DOMAIN_LEN];
 	size_t at;
 
-	if (len < DNS_HEADER || dns_load16(msg) != id || !(msg[2] & 0x80) || msg[2] & 0x78 ||
-	    dns_load16(msg + 4) != 1)
+	if (len < DNS_HEADER || load16(msg) != id || !(msg[2] & 0x80) || msg[2] & 0x78 ||
+	    load16(msg + 4) != 1)
 		return 0;
 	at = read_name(msg, len, DNS_HEADER, name);
-	if (!at || at + 4 > len || strcmp(name, q->name) != 0 || dns_load16(msg + at) != q->type ||
-	    dns_load16(msg + at + 2) != q->class)
+	if (!at || at + 4 > len || strcmp(name, q->name) != 0 || load16(msg + at) != q->type ||
+	    load16(msg + at + 2) != q->class)
 		return 0;
 	return at + 4;
 }
@@ -250,13 +249,13 @@ static int take_address(struct dns_answer *a, const uint8_t *msg, const struct d
 /* How long it may be remembered that there is nothing (RFC 2308 5). */
 static uint32_t negative_ttl(const uint8_t *msg, size_t len, size_t at)
 {
-	unsigned int n = dns_load16(msg + 8);
+	unsigned int n = load16(msg + 8);
 	struct dns_record r;
 
 	for (unsigned int i = 0; at && i < n; i++) {
 		at = dns_record_read(msg, len, at, &r);
 		if (at && r.type == DNS_SOA && r.data_len >= 22)
-			return MIN(MIN(r.ttl, dns_load32(msg + r.data + r.data_len - 4)),
+			return MIN(MIN(r.ttl, load32(msg + r.data + r.data_len - 4)),
 				   (uint32_t)NEGATIVE_MAX);
 	}
 	return NEGATIVE_TTL;
@@ -275,7 +274,7 @@ int dns_answer_parse(const uint8_t *msg, size_t len, const struct dns_question *
 		return -EBADMSG;
 	ret->rcode = msg[3] & 15;
 	ret->truncated = msg[2] & 2;
-	n = dns_load16(msg + 6);
+	n = load16(msg + 6);
 	/* What was cut off is asked for again. */
 	if (ret->truncated)
 		return 0;

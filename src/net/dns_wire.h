@@ -2,22 +2,13 @@
 /* What reading and writing of DNS messages share. */
 #pragma once
 
+#include "net/be.h"
 #include "net/domain.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define DNS_NAME_MAX 255 /* on the wire, with the root's label */
-
-static inline uint16_t dns_load16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static inline uint32_t dns_load32(const uint8_t *p)
-{
-	return (uint32_t)dns_load16(p) << 16 | dns_load16(p + 2);
-}
 
 /* A record by the offsets of its parts. */
 struct dns_record {

@@ -262,7 +262,7 @@ size_t dns_reply_write(uint8_t *out, size_t size, const struct dns_question *q,
 {
 	size_t room = MIN(size, max) - (q->edns ? OPT_LEN : 0);
 	struct writer w = {.p = out, .size = room};
-	unsigned int n = dns_load16(msg + 6), count = 0;
+	unsigned int n = load16(msg + 6), count = 0;
 	struct dns_record r;
 	size_t at, head;
 

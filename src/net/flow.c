@@ -6,7 +6,6 @@
 #include "net/siphash.h"
 #include "net/stack_internal.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,14 +33,9 @@ void flow_table_release(struct flow_table *t)
 	t->heap = NULL;
 }
 
-/* struct flow_key has no padding but at its end, which is left out. */
-static_assert(offsetof(struct flow_key, remote_port) == 34,
-	      "a key can be hashed and compared as bytes");
-#define KEY_BYTES (offsetof(struct flow_key, remote_port) + sizeof(uint16_t))
-
 static unsigned int bucket_of(const struct flow_table *t, const struct flow_key *key)
 {
-	return (unsigned int)siphash(t->secret, key, KEY_BYTES) & (t->n_buckets - 1);
+	return (unsigned int)siphash(t->secret, key, FLOW_KEY_BYTES) & (t->n_buckets - 1);
 }
 
 struct flow *flow_find(const struct flow_table *t, const struct flow_key *key)
@@ -49,7 +43,7 @@ struct flow *flow_find(const struct flow_table *t, const struct flow_key *key)
 	struct flow *f;
 
 	LIST_FOREACH(f, &t->buckets[bucket_of(t, key)], bucket)
-	if (memcmp(&f->key, key, KEY_BYTES) == 0)
+	if (memcmp(&f->key, key, FLOW_KEY_BYTES) == 0)
 		return f;
 	return NULL;
 }

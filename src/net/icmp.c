@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ICMP (RFC 792, 4443): echo requests of the guest and their replies, and errors about what it
  * sent. */
+#include "net/be.h"
 #include "net/stack_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define ECHO4_REQUEST 8
@@ -18,17 +20,6 @@
 
 #define QUOTE4_MAX (576 - IP4_LEN - ICMP_LEN)
 #define QUOTE6_MAX (1280 - IP6_LEN - ICMP_LEN)
-
-static uint16_t load16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void store16(uint8_t *p, size_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 void icmp_input(struct stack *s, const struct packet *p)
 {
@@ -92,6 +83,22 @@ static bool may_send_error(struct stack *s)
 		return false;
 	s->errors_left--;
 	return true;
+}
+
+enum unreachable unreachable_reason(int error)
+{
+	switch (error) {
+	case EPERM:
+	case EACCES:
+		return UNREACH_PROHIBITED;
+	case ENETUNREACH:
+		return UNREACH_NET;
+	case EHOSTUNREACH:
+	case ETIMEDOUT:
+		return UNREACH_HOST;
+	default:
+		return UNREACH_PORT;
+	}
 }
 
 static uint8_t error_code(bool v6, enum unreachable why)

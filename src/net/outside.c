@@ -12,7 +12,6 @@
 #include "base/util.h"
 #include "net/siphash.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -55,14 +54,11 @@ struct outside {
 	uint8_t datagram[DATAGRAM_MAX];
 };
 
-static_assert(offsetof(struct flow_key, remote_port) == 34, "a key can be compared as bytes");
-#define KEY_BYTES (offsetof(struct flow_key, remote_port) + sizeof(uint16_t))
-
 /* --- flows --------------------------------------------------------------------------------- */
 
 static unsigned int bucket_of(const struct outside *o, const struct flow_key *key)
 {
-	return (unsigned int)siphash(o->secret, key, KEY_BYTES) % BUCKETS;
+	return (unsigned int)siphash(o->secret, key, FLOW_KEY_BYTES) % BUCKETS;
 }
 
 static struct outside_flow *find(const struct outside *o, enum flow_kind kind,
@@ -71,7 +67,7 @@ static struct outside_flow *find(const struct outside *o, enum flow_kind kind,
 	struct outside_flow *f;
 
 	LIST_FOREACH(f, &o->buckets[bucket_of(o, key)], bucket)
-	if (f->kind == kind && memcmp(&f->key, key, KEY_BYTES) == 0)
+	if (f->kind == kind && memcmp(&f->key, key, FLOW_KEY_BYTES) == 0)
 		return f;
 	return NULL;
 }
@@ -167,21 +163,6 @@ static enum policy_protocol protocol_of(const struct outside_flow *f)
 	return addr_is_v4(&f->key.guest) ? PROTO_ICMPV4 : PROTO_ICMPV6;
 }
 
-static enum unreachable reason(int error)
-{
-	switch (error) {
-	case ECONNREFUSED:
-		return UNREACH_PORT;
-	case ENETUNREACH:
-		return UNREACH_NET;
-	case EACCES:
-	case EPERM:
-		return UNREACH_PROHIBITED;
-	default:
-		return UNREACH_HOST;
-	}
-}
-
 /* --- from outside -------------------------------------------------------------------------- */
 
 static void echo_came(struct outside_flow *f, const uint8_t *data, size_t len)
@@ -206,7 +187,8 @@ static void on_socket(struct ev *ev, uint32_t events)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (n < 0) {
-			stack_send_unreachable(o->stack, &f->key, protocol_of(f), reason(errno));
+			stack_send_unreachable(o->stack, &f->key, protocol_of(f),
+					       unreachable_reason(errno));
 			continue;
 		}
 		if (f->kind == FLOW_UDP)
@@ -269,7 +251,7 @@ static void send_on(struct outside_flow *f, const uint8_t *data, size_t len)
 	/* An error of an earlier datagram may be told at this one, which is then not sent. */
 	if (errno == ECONNREFUSED && send(f->ev.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return;
-	stack_send_unreachable(f->o->stack, &f->key, protocol_of(f), reason(errno));
+	stack_send_unreachable(f->o->stack, &f->key, protocol_of(f), unreachable_reason(errno));
 }
 
 void outside_udp(struct outside *o, const struct flow_key *key, const uint8_t *data, size_t len)
@@ -294,7 +276,7 @@ void outside_udp(struct outside *o, const struct flow_key *key, const uint8_t *d
 	make_room(o, FLOW_UDP, OUTSIDE_UDP_MAX);
 	fd = open_socket(&t.addr, t.port, 0);
 	if (fd < 0) {
-		stack_send_unreachable(o->stack, key, PROTO_UDP, reason(errno));
+		stack_send_unreachable(o->stack, key, PROTO_UDP, unreachable_reason(errno));
 		return;
 	}
 	f = flow_new(o, FLOW_UDP, key, fd);
@@ -314,7 +296,7 @@ static struct outside_flow *open_echo(struct outside *o, const struct flow_key *
 		return NULL;
 	}
 	if (fd < 0) {
-		stack_send_unreachable(o->stack, key, protocol, reason(errno));
+		stack_send_unreachable(o->stack, key, protocol, unreachable_reason(errno));
 		return NULL;
 	}
 	return flow_new(o, FLOW_ECHO, key, fd);

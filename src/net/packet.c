@@ -7,6 +7,7 @@
 #include "net/packet.h"
 
 #include "base/util.h"
+#include "net/be.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -28,17 +29,6 @@
 #define IP6_DESTINATION 60
 
 #define ARP_BYTES 28
-
-static uint16_t load16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void store16(uint8_t *p, size_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 /* --- checksums ----------------------------------------------------------------------------- */
 

@@ -11,6 +11,8 @@
 #include "net/spec.h"
 #include "net/stream.h"
 
+#include <assert.h>
+
 struct stack;
 struct tcp_conn;
 
@@ -20,6 +22,10 @@ struct flow_key {
 	uint16_t guest_port, remote_port; /* ICMP: the identifier, 0 */
 };
 
+/* Compared and hashed as bytes: it has no gaps but at its end. */
+#define FLOW_KEY_BYTES (offsetof(struct flow_key, remote_port) + sizeof(uint16_t))
+static_assert(FLOW_KEY_BYTES == 2 * sizeof(struct addr) + 2 * sizeof(uint16_t), "no gaps");
+
 /* Why a destination cannot be reached, in what the guest gets to see of it. */
 enum unreachable {
 	UNREACH_PROHIBITED, /* policy: ICMP communication administratively prohibited */
@@ -27,6 +33,9 @@ enum unreachable {
 	UNREACH_NET,
 	UNREACH_PORT,
 };
+
+/* What an error of a socket (positive) is to the guest. */
+enum unreachable unreachable_reason(int error);
 
 struct stack_ops {
 	/* Room for a frame of `len` bytes to the guest in one piece, NULL when there is none now.

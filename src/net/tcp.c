@@ -55,9 +55,7 @@
 /* RFC 6528: a clock of 4 us and what nobody else can compute. */
 static uint32_t new_iss(const struct stack *s, const struct flow_key *key)
 {
-	return (uint32_t)siphash(s->config.secret, key,
-				 offsetof(struct flow_key, remote_port) + 2) +
-	       (uint32_t)(s->now / 4000);
+	return (uint32_t)siphash(s->config.secret, key, FLOW_KEY_BYTES) + (uint32_t)(s->now / 4000);
 }
 
 /* NULL with errno: -EMFILE, -EADDRINUSE, -ENOMEM. */
@@ -173,22 +171,6 @@ void tcp_open_guest(struct stack *s, const struct flow_key *key, const struct tc
 	s->ops->tcp_open(s->ctx, c, &c->flow.key);
 }
 
-static enum unreachable reason(int error)
-{
-	switch (error) {
-	case -EPERM:
-	case -EACCES:
-		return UNREACH_PROHIBITED;
-	case -ENETUNREACH:
-		return UNREACH_NET;
-	case -EHOSTUNREACH:
-	case -ETIMEDOUT:
-		return UNREACH_HOST;
-	default:
-		return UNREACH_PORT;
-	}
-}
-
 void tcp_refuse(struct tcp_conn *c, enum unreachable why)
 {
 	/* By the sequence number of its SYN the guest knows which connection it is about. */
@@ -202,7 +184,7 @@ static void on_opened(void *ctx, int error)
 	struct tcp_conn *c = ctx;
 
 	if (error && c->state == TCP_OPENING) {
-		tcp_refuse(c, reason(error));
+		tcp_refuse(c, unreachable_reason(-error));
 		return;
 	}
 	if (error) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TCP: segments of the guest, in the order of RFC 9293 3.10.7. */
+#include "net/be.h"
 #include "net/stack_internal.h"
 
 #include <string.h>
@@ -9,16 +10,6 @@
 /* Answers to segments that somebody may have guessed (RFC 5961 7). */
 #define CHALLENGES_PER_SEC 100
 #define DUP_ACKS           3
-
-static uint16_t load16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t load32(const uint8_t *p)
-{
-	return (uint32_t)load16(p) << 16 | load16(p + 2);
-}
 
 static void parse_options(struct tcp_segment *g, const uint8_t *p, const uint8_t *end)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TCP: what is sent to the guest, and when it is sent again. */
+#include "net/be.h"
 #include "net/stack_internal.h"
 
 #include <string.h>
@@ -10,18 +11,6 @@
 #define SYN_OPTIONS 8
 /* An IP packet has 16 bits for its length. */
 #define IP_MAX 65535
-
-static void store16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void store32(uint8_t *p, uint32_t v)
-{
-	store16(p, v >> 16);
-	store16(p + 2, v);
-}
 
 void tcp_flush_later(struct tcp_conn *c)
 {

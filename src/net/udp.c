@@ -3,6 +3,7 @@
  * UDP: datagrams of the guest are handed on as they come; those for it that are longer than the
  * link takes go in fragments.
  */
+#include "net/be.h"
 #include "net/stack_internal.h"
 
 #include <string.h>
@@ -10,12 +11,6 @@
 #define UDP_PAYLOAD_MAX 65507
 #define IP6_FRAGMENT    44
 #define FRAGMENT_LEN    8
-
-static void store16(uint8_t *p, size_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 void udp_input(struct stack *s, const struct packet *p)
 {

@@ -91,7 +91,7 @@ static inline void begin_answer(struct message *m, const char *name, uint16_t ty
 
 static inline void count(struct message *m)
 {
-	set16(m, m->section, (size_t)dns_load16(m->p + m->section) + 1);
+	set16(m, m->section, (size_t)load16(m->p + m->section) + 1);
 }
 
 /* Owner (NULL: a pointer to the question's), type, class and TTL; the data's length is to follow.
