@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses are read once at the start, and followed by the kernel's notices (rtnetlink(7)). A
- * notice that was lost makes the list as a whole be read again.
+ * Addresses are read once at the start, and added to by the kernel's notices (rtnetlink(7)). A
+ * notice that was lost makes all be read again. One that an interface loses stays on the list:
+ * another may have it as well, and to be careful for too long does no harm.
  */
 #include "net/host_addrs.h"
 
@@ -24,6 +25,7 @@ struct host_addrs {
 	struct ev ev;
 	struct addr *addrs;
 	size_t n;
+	bool full;        /* there are more: any address may be one */
 	uint8_t *message; /* room for one read */
 };
 
@@ -38,43 +40,43 @@ static size_t find(const struct host_addrs *h, const struct addr *a)
 
 static void add(struct host_addrs *h, const struct addr *a)
 {
-	if (h->n < ADDRS_MAX && find(h, a) == h->n)
+	if (find(h, a) < h->n)
+		return;
+	if (h->n < ADDRS_MAX)
 		h->addrs[h->n++] = *a;
+	else
+		h->full = true;
 }
 
-/* Two interfaces may have the same address; then it is forgotten too early, until it is read anew.
- */
-static void drop(struct host_addrs *h, const struct addr *a)
+/* False for an attribute that holds no address of the family. */
+static bool read_address(const struct ifaddrmsg *ifa, const struct rtattr *attr, struct addr *ret)
 {
-	size_t i = find(h, a);
-
-	if (i < h->n)
-		h->addrs[i] = h->addrs[--h->n];
+	if (ifa->ifa_family == AF_INET && RTA_PAYLOAD(attr) == 4)
+		*ret = addr_from_v4(*(struct in_addr *)RTA_DATA(attr));
+	else if (ifa->ifa_family == AF_INET6 && RTA_PAYLOAD(attr) == 16)
+		*ret = addr_from_v6(RTA_DATA(attr));
+	else
+		return false;
+	return true;
 }
 
+/* On a point-to-point link ADDRESS is the other end's; where there is a LOCAL, that is ours. */
 static void take_address(struct host_addrs *h, const struct nlmsghdr *m)
 {
 	const struct ifaddrmsg *ifa = NLMSG_DATA(m);
 	const struct rtattr *attr = IFA_RTA(ifa);
 	int left = (int)IFA_PAYLOAD(m);
+	bool found = false, local = false;
+	struct addr a;
 
 	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
-		struct addr a;
-
-		/* The other end of a point-to-point link is the ADDRESS, the own one LOCAL. */
-		if (attr->rta_type != IFA_ADDRESS && attr->rta_type != IFA_LOCAL)
-			continue;
-		if (ifa->ifa_family == AF_INET && RTA_PAYLOAD(attr) == 4)
-			a = addr_from_v4(*(struct in_addr *)RTA_DATA(attr));
-		else if (ifa->ifa_family == AF_INET6 && RTA_PAYLOAD(attr) == 16)
-			a = addr_from_v6(RTA_DATA(attr));
-		else
-			continue;
-		if (m->nlmsg_type == RTM_NEWADDR)
-			add(h, &a);
-		else
-			drop(h, &a);
+		if (attr->rta_type == IFA_LOCAL)
+			found = local = read_address(ifa, attr, &a);
+		else if (attr->rta_type == IFA_ADDRESS && !local)
+			found = read_address(ifa, attr, &a) || found;
 	}
+	if (found)
+		add(h, &a);
 }
 
 /* Asks for all addresses; the answers come like notices. */
@@ -104,9 +106,11 @@ static int take_messages(struct host_addrs *h, int flags)
 		if (n < 0)
 			return errno == EAGAIN ? 0 : -errno;
 		for (; NLMSG_OK(m, n); m = NLMSG_NEXT(m, n)) {
-			if (m->nlmsg_type == NLMSG_DONE || m->nlmsg_type == NLMSG_ERROR)
+			if (m->nlmsg_type == NLMSG_DONE)
 				return 1;
-			if (m->nlmsg_type == RTM_NEWADDR || m->nlmsg_type == RTM_DELADDR)
+			if (m->nlmsg_type == NLMSG_ERROR)
+				return -EIO;
+			if (m->nlmsg_type == RTM_NEWADDR)
 				take_address(h, m);
 		}
 	}
@@ -171,5 +175,5 @@ bool host_addrs_has(const struct host_addrs *h, const struct addr *a)
 {
 	if (addr_is_v4(a) && a->b[12] == LOOPBACK_NET)
 		return true;
-	return find(h, a) < h->n;
+	return h->full || find(h, a) < h->n;
 }

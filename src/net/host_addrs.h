@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's own addresses, kept current over a netlink socket that is opened before the jail: what
- * reaches one of them reaches the host, whatever range it is in.
+ * The addresses that the host has or had since the start, by a netlink socket that is opened before
+ * the jail: what reaches one of them reaches the host, whatever range it is in.
  */
 #pragma once
 

@@ -29,7 +29,8 @@ struct inspect_stream {
 	uint8_t token[INSPECT_TOKEN_MAX];
 	struct stream *next; /* NULL: not decided */
 	bool next_open;
-	bool shut; /* the guest says no more */
+	bool shut;        /* the guest says no more ... */
+	bool shut_passed; /* ... which the real stream knows */
 	bool told_open;
 	bool patient; /* it has begun to speak */
 	int error;    /* -errno: it was denied, or could not be */
@@ -66,8 +67,9 @@ static bool pass_kept(struct inspect_stream *is)
 		buf_consume(&is->kept, (size_t)n);
 	}
 	buf_release(&is->kept);
-	if (is->shut)
+	if (is->shut && !is->shut_passed)
 		stream_shut(is->next);
+	is->shut_passed = is->shut;
 	return true;
 }
 
@@ -185,8 +187,8 @@ static void inspect_shut(struct stream *s)
 	struct inspect_stream *is = self(s);
 
 	is->shut = true;
-	if (is->next_open && buf_len(&is->kept) == 0)
-		stream_shut(is->next);
+	if (is->next_open)
+		pass_kept(is);
 	else
 		decide(is, true);
 }

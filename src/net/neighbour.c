@@ -104,8 +104,9 @@ static void neighbour_solicit(struct stack *s, const struct packet *p, size_t le
 	 * Multicast addresses have no neighbour. An asker without an address looks whether its own
 	 * is taken (RFC 4862 5.4), which none is.
 	 */
-	if (target.b[0] == 0xff || addr_is_unspecified(&p->src) ||
-	    addr_equal(&target, &s->config.v6.guest) || addr_equal(&target, &p->src))
+	if (target.b[0] == 0xff || addr_is_v4(&target) || addr_is_unspecified(&target) ||
+	    addr_is_unspecified(&p->src) || addr_equal(&target, &s->config.v6.guest) ||
+	    addr_equal(&target, &p->src))
 		return;
 	msg[4] |= ND_ADVERT_SOLICITED;
 	memcpy(msg + 8, target.b, 16);

@@ -145,7 +145,7 @@ static struct outside_flow *flow_new(struct outside *o, enum flow_kind kind,
 	TAILQ_INSERT_TAIL(&o->by_use[kind], f, by_use);
 	o->n[kind]++;
 	used(f);
-	if (!o->timer.active)
+	if (!o->timer.active || o->timer.deadline > ends_at(f))
 		timer_set(o->loop, &o->timer, ends_at(f));
 	return f;
 }

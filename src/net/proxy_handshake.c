@@ -210,23 +210,37 @@ static int http_error(int status)
 	return status == 504 ? -ETIMEDOUT : -ECONNREFUSED;
 }
 
+/* The status of "HTTP/1.x NNN ..."; -1 for anything else. */
+static int http_status(const char *line, size_t len)
+{
+	int status = 0;
+
+	if (len < 13 || memcmp(line, "HTTP/1.", 7) != 0 || line[8] != ' ' ||
+	    (line[12] != ' ' && line[12] != '\r'))
+		return -1;
+	for (int i = 9; i < 12; i++) {
+		if (line[i] < '0' || line[i] > '9')
+			return -1;
+		status = status * 10 + line[i] - '0';
+	}
+	return status;
+}
+
 static void hear_http(struct proxy_handshake *h)
 {
 	const char *p = (const char *)buf_data(&h->said);
 	size_t have = buf_len(&h->said);
 	const char *end = memmem(p, have, "\r\n\r\n", 4);
-	bool http = have < 12 || (memcmp(p, "HTTP/1.", 7) == 0 && p[8] == ' ');
-	int status = 0;
+	int status;
 
-	if (!http || memchr(p, '\0', have) || (!end && buf_room(&h->said) == 0)) {
-		refuse(h, -EPROTO);
+	if (!end) {
+		if (buf_room(&h->said) == 0)
+			refuse(h, -EPROTO);
 		return;
 	}
-	if (!end)
-		return;
-	for (int i = 9; i < 12; i++)
-		status = p[i] >= '0' && p[i] <= '9' ? status * 10 + p[i] - '0' : -1000;
-	if (have < 12 || status < 200 || status > 299) {
+	/* What follows is the far side's, and may be anything. */
+	status = memchr(p, '\0', (size_t)(end - p)) ? -1 : http_status(p, (size_t)(end + 1 - p));
+	if (status < 200 || status > 299) {
 		refuse(h, status < 0 ? -EPROTO : http_error(status));
 		return;
 	}

@@ -309,14 +309,14 @@ static void handle(struct resolver *r, const struct waiter *w)
 		ask_upstream(r, w);
 }
 
-void resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, const void *token,
+bool resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, const void *token,
 		  size_t token_len, resolver_reply_fn *reply_fn, void *ctx)
 {
 	struct waiter w = {.reply = reply_fn, .ctx = ctx, .token_len = token_len};
 	int rcode;
 
 	if (len > sizeof(r->message))
-		return;
+		return false;
 	/* It may change while it is looked at. */
 	memcpy(r->message, msg, len);
 	memcpy(w.token, token, MIN(token_len, sizeof(w.token)));
@@ -325,11 +325,12 @@ void resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, 
 		: w.question.udp_size < DNS_UDP_PLAIN ? DNS_UDP_PLAIN
 						      : MIN(w.question.udp_size, (uint16_t)4096);
 	if (rcode < 0)
-		return;
+		return false;
 	if (rcode > 0)
 		reply_error(r, &w, (enum dns_rcode)rcode);
 	else
 		handle(r, &w);
+	return true;
 }
 
 struct resolver *resolver_new(struct loop *loop, const struct resolver_config *c)

@@ -70,20 +70,22 @@ static bool can_ask(const struct resolver_tcp *t)
 	       buf_room(&t->out) >= (size_t)(t->asked + 1) * (2 + DNS_MESSAGE_MAX);
 }
 
-/* Asks what is there. */
-static void take_questions(struct resolver_tcp *t)
+/* Asks what is there. False for what is no question, which is the end. */
+static bool take_questions(struct resolver_tcp *t)
 {
 	while (can_ask(t) && buf_len(&t->in) >= 2) {
 		const uint8_t *p = buf_data(&t->in);
 		size_t len = (size_t)(p[0] << 8 | p[1]);
 
 		if (buf_len(&t->in) < 2 + len)
-			return;
+			return true;
 		t->asked++;
-		resolver_ask(t->r, p + 2, len, true, &t->number, sizeof(t->number), on_answer,
-			     t->r);
+		if (!resolver_ask(t->r, p + 2, len, true, &t->number, sizeof(t->number), on_answer,
+				  t->r))
+			return false;
 		buf_consume(&t->in, 2 + len);
 	}
+	return true;
 }
 
 static ssize_t tcp_write(struct stream *s, const struct iovec *iov, int n)
@@ -101,8 +103,7 @@ static ssize_t tcp_write(struct stream *s, const struct iovec *iov, int n)
 		if (len < iov[i].iov_len)
 			break;
 	}
-	take_questions(t);
-	return done;
+	return take_questions(t) ? done : -EPROTO;
 }
 
 static void tcp_shut(struct stream *s)
@@ -165,8 +166,10 @@ static void on_telling(struct deferred *d)
 		t->tell_writable = false;
 		if (t->tell_readable)
 			loop_defer(t->r->loop, d);
-		take_questions(t);
-		user->writable(t->stream.ctx);
+		if (take_questions(t))
+			user->writable(t->stream.ctx);
+		else
+			user->failed(t->stream.ctx, -EPROTO);
 	} else if (t->tell_readable) {
 		t->tell_readable = false;
 		user->readable(t->stream.ctx);

@@ -69,6 +69,14 @@ static const struct talk talks[] = {
 	{PROXY_HTTP, NULL, NULL, "1.2.3.4", TEXT("HTTP/1.1 2x0 OK\r\n\r\n"),
 	 TEXT("CONNECT 1.2.3.4:443 HTTP/1.1\r\nHost: 1.2.3.4:443\r\n\r\n"), PROXY_REFUSED, -EPROTO,
 	 0},
+	{PROXY_HTTP, NULL, NULL, "1.2.3.4", TEXT("HTTP/1.1 2000 OK\r\n\r\n"),
+	 TEXT("CONNECT 1.2.3.4:443 HTTP/1.1\r\nHost: 1.2.3.4:443\r\n\r\n"), PROXY_REFUSED, -EPROTO,
+	 0},
+	{PROXY_HTTP, NULL, NULL, "1.2.3.4", TEXT("\r\n\r\n"),
+	 TEXT("CONNECT 1.2.3.4:443 HTTP/1.1\r\nHost: 1.2.3.4:443\r\n\r\n"), PROXY_REFUSED, -EPROTO,
+	 0},
+	{PROXY_HTTP, NULL, NULL, "1.2.3.4", TEXT("HTTP/1.1 200\r\n\r\n\0\1\2\3"),
+	 TEXT("CONNECT 1.2.3.4:443 HTTP/1.1\r\nHost: 1.2.3.4:443\r\n\r\n"), PROXY_PASSES, 0, 4},
 };
 
 static void hold(const struct talk *t, size_t piece)

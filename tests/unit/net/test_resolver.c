@@ -352,15 +352,41 @@ static void test_what_is_no_question(void **state)
 {
 	struct fixture *f = *state;
 
-	resolver_ask(f->r, (const uint8_t *)"short", 5, false, "token", 5, on_reply, f);
-	resolver_ask(f->r, (const uint8_t *)"\x12\x34\x81\0\0\1\0\0\0\0\0\0\0\0\1\0\1", 17, false,
-		     "token", 5, on_reply, f);
+	assert_false(
+		resolver_ask(f->r, (const uint8_t *)"short", 5, false, "token", 5, on_reply, f));
+	assert_false(resolver_ask(f->r, (const uint8_t *)"\x12\x34\x81\0\0\1\0\0\0\0\0\0\0\0\1\0\1",
+				  17, false, "token", 5, on_reply, f));
 	assert_int_equal(f->n, 0);
 	resolver_ask(f->r, (const uint8_t *)"\x12\x34\x29\0\0\1\0\0\0\0\0\0\0\0\1\0\1", 17, false,
 		     "token", 5, on_reply, f);
 	assert_int_equal(f->n, 1);
 	assert_int_equal(rcode(f), DNS_NOTIMP);
 	nothing_asked(f);
+}
+
+static int stream_error;
+
+static void stream_opened(void *ctx, int error)
+{
+	stream_error = error;
+}
+
+static void stream_event(void *ctx)
+{
+}
+
+static void test_garbage_by_tcp(void **state)
+{
+	static const struct stream_user_ops user = {stream_opened, stream_event, stream_event,
+						    NULL};
+	struct fixture *f = *state;
+	struct stream *s = resolver_stream(f->r);
+	struct iovec iov = {(void *)"\0\5short", 7};
+
+	assert_non_null(s);
+	s->user = &user;
+	assert_int_equal(stream_write(s, &iov, 1), -EPROTO);
+	stream_close(s, true);
 }
 
 static void test_resolv_conf(void **state)
@@ -385,11 +411,17 @@ static void test_resolv_conf(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_answer_and_cache),    CASE(test_same_question_at_once),
-		CASE(test_denied_names),        CASE(test_rebinding),
-		CASE(test_own_names),           CASE(test_guessed_answers),
-		CASE(test_server_that_fails),   CASE(test_no_servers),
-		CASE(test_what_is_no_question), cmocka_unit_test(test_resolv_conf),
+		CASE(test_answer_and_cache),
+		CASE(test_same_question_at_once),
+		CASE(test_denied_names),
+		CASE(test_rebinding),
+		CASE(test_own_names),
+		CASE(test_guessed_answers),
+		CASE(test_server_that_fails),
+		CASE(test_no_servers),
+		CASE(test_what_is_no_question),
+		CASE(test_garbage_by_tcp),
+		cmocka_unit_test(test_resolv_conf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

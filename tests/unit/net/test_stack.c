@@ -291,6 +291,10 @@ static void test_neighbour_solicitation(void **state)
 	send_made(g);
 	make_nd(g, "fd42::2", 135, "ff02::1", 24);
 	send_made(g);
+	make_nd(g, "fd42::2", 135, "::ffff:1.2.3.4", 24);
+	send_made(g);
+	make_nd(g, "fd42::2", 135, "::", 24);
+	send_made(g);
 	no_frame(g);
 }
 
