@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Until it is decided, the guest's bytes are kept here; they are copied before they are looked at.
- * Then the real stream takes over: it calls the user directly, and what the user calls costs one
- * indirection. First of all it gets the bytes that were kept.
+ * Then the real stream takes over, and what the user calls costs one indirection. First of all it
+ * gets the bytes that were kept.
+ *
+ * A guest that says nothing gets its connection as one that names nobody, so that the server can
+ * speak first. When it is the guest after all that does, its first bytes are looked at as if it had
+ * never waited: with a name in them the decision is made anew, and the connection too, of which
+ * the server has not had a byte. Otherwise waiting would be a way to say any name.
  */
 #include "net/inspect_stream.h"
 
@@ -29,8 +34,8 @@ struct inspect_stream {
 	uint8_t token[INSPECT_TOKEN_MAX];
 	struct stream *next; /* NULL: not decided */
 	bool next_open;
-	bool shut;        /* the guest says no more ... */
-	bool shut_passed; /* ... which the real stream knows */
+	bool silent; /* decided without a word of the guest's; nobody has spoken yet */
+	bool shut;   /* the guest says no more, which is still to be passed on */
 	bool told_open;
 	bool patient; /* it has begun to speak */
 	int error;    /* -errno: it was denied, or could not be */
@@ -53,9 +58,11 @@ static void fail(struct inspect_stream *is, int error)
 
 /* --- the real stream's events -------------------------------------------------------------- */
 
-/* Passes on what was kept. False when there is more, or when it failed. */
+/* Passes on what was kept. False when there is more, when it failed, or when it must not yet. */
 static bool pass_kept(struct inspect_stream *is)
 {
+	if (is->silent && buf_len(&is->kept))
+		return false;
 	while (buf_len(&is->kept)) {
 		struct iovec iov = {(void *)buf_data(&is->kept), buf_len(&is->kept)};
 		ssize_t n = stream_write(is->next, &iov, 1);
@@ -67,9 +74,10 @@ static bool pass_kept(struct inspect_stream *is)
 		buf_consume(&is->kept, (size_t)n);
 	}
 	buf_release(&is->kept);
-	if (is->shut && !is->shut_passed)
+	if (is->shut) {
+		is->shut = false;
 		stream_shut(is->next);
-	is->shut_passed = is->shut;
+	}
 	return true;
 }
 
@@ -112,12 +120,24 @@ static const struct stream_user_ops next_user = {on_opened, on_readable, on_writ
 
 /* --- the decision -------------------------------------------------------------------------- */
 
+/* Asks for the stream to go on with. */
+static void ask(struct inspect_stream *is, enum policy_claim claim, const char *claimed)
+{
+	is->next = is->decide(is->token, claim, claimed);
+	if (!is->next) {
+		fail(is, -errno);
+		return;
+	}
+	is->next->user = &next_user;
+	is->next->ctx = is;
+}
+
 static void decide(struct inspect_stream *is, bool end)
 {
 	struct sniff found;
 	enum policy_claim claim;
 
-	if (is->next || is->error)
+	if ((is->next && !is->silent) || is->error)
 		return;
 	sniff(buf_data(&is->kept), buf_len(&is->kept), end, &found);
 	if (found.result == SNIFF_MORE)
@@ -126,13 +146,17 @@ static void decide(struct inspect_stream *is, bool end)
 	claim = found.result == SNIFF_NAME    ? CLAIM_NAME
 		: found.result == SNIFF_OTHER ? CLAIM_NONE
 					      : CLAIM_HIDDEN;
-	is->next = is->decide(is->token, claim, claim == CLAIM_NAME ? found.name : NULL);
-	if (!is->next) {
-		fail(is, -errno);
+	if (is->next && claim == CLAIM_NONE) {
+		is->silent = false;
+		if (is->next_open)
+			pass_kept(is);
 		return;
 	}
-	is->next->user = &next_user;
-	is->next->ctx = is;
+	if (is->next)
+		stream_close(is->next, false);
+	is->next_open = false;
+	is->silent = buf_len(&is->kept) == 0 && !is->shut;
+	ask(is, claim, claim == CLAIM_NAME ? found.name : NULL);
 }
 
 static void on_timer(struct timer *t)
@@ -163,7 +187,7 @@ static ssize_t inspect_write(struct stream *s, const struct iovec *iov, int n)
 
 	if (is->error)
 		return is->error;
-	if (is->next_open)
+	if (is->next_open && !is->silent)
 		return buf_len(&is->kept) ? 0 : stream_write(is->next, iov, n);
 	for (int i = 0; i < n; i++) {
 		size_t len = MIN(iov[i].iov_len, buf_room(&is->kept));
@@ -174,7 +198,7 @@ static ssize_t inspect_write(struct stream *s, const struct iovec *iov, int n)
 		if (len < iov[i].iov_len)
 			break;
 	}
-	if (!is->next && !is->patient) {
+	if ((!is->next || is->silent) && !is->patient) {
 		is->patient = true;
 		timer_set(is->loop, &is->timer, clock_mono_ns() + PATIENCE);
 	}
@@ -187,19 +211,30 @@ static void inspect_shut(struct stream *s)
 	struct inspect_stream *is = self(s);
 
 	is->shut = true;
-	if (is->next_open)
-		pass_kept(is);
-	else
+	/* Who ends without a word has nothing to be looked at. */
+	if (!is->next || buf_len(&is->kept))
 		decide(is, true);
+	if (is->next_open && !is->error)
+		pass_kept(is);
 }
 
 static ssize_t inspect_read(struct stream *s, const struct iovec *iov, int n)
 {
 	struct inspect_stream *is = self(s);
+	ssize_t r;
 
 	if (is->error)
 		return is->error;
-	return is->next_open ? stream_read(is->next, iov, n) : -EAGAIN;
+	if (!is->next_open)
+		return -EAGAIN;
+	r = stream_read(is->next, iov, n);
+	/* The server has spoken first: whatever the guest answers names nobody. */
+	if (r >= 0 && is->silent) {
+		is->silent = false;
+		timer_cancel(is->loop, &is->timer);
+		pass_kept(is);
+	}
+	return r;
 }
 
 static void inspect_close(struct stream *s, bool reset)

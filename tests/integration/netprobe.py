@@ -3,6 +3,7 @@ What a program in a guest finds when it tries something: reads a list of probes 
 all of them at once, and writes their results in the same order.
 
     {"kind": "tcp", "addr": A, "port": N, "send": TEXT, "parts": [TEXT..]}    "open TEXT", "refused", "reset" ...
+        "silent": SECONDS before the first word
     {"kind": "udp", "addr": A, "port": N, "send": TEXT}
     {"kind": "ping", "addr": A, "size": BYTES}                       "open", "unreachable" ...
     {"kind": "dns", "server": A, "name": NAME, "type": T, "tcp": BOOL, "parts": SIZE}    a parsed reply, or a word
@@ -17,6 +18,7 @@ import os
 import socket
 import struct
 import sys
+import time
 
 import dnswire
 
@@ -29,11 +31,12 @@ def family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def tcp(addr, port, send="hello", parts=None, read=True):
+def tcp(addr, port, send="hello", parts=None, read=True, silent=0):
     with socket.socket(family(addr), socket.SOCK_STREAM) as s:
         s.settimeout(LIMIT)
         s.connect((addr, port))
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        time.sleep(silent)
         for part in [send] if parts is None else parts:
             s.sendall(part.encode("latin-1"))
         if not read:

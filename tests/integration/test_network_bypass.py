@@ -378,6 +378,21 @@ def test_claims_that_are_not_the_allowed_name(world, strict, claim):
     assert not [a for a in world.service.arrived() if a[0].startswith("tcp")]
 
 
+def test_claims_after_silence(world, strict, denying):
+    """Who waits until the connection is made for want of a name still has to say the right one."""
+    resolved(world, strict)
+    world.service.arrived()
+    claims = [client_hello("other.test"), client_hello(None), http("other.test"), "GET / HTTP/1.1\r\n\r\n"]
+    results = strict.probe(*(probe("tcp", PUBLIC4, 443, send=c, silent=1) for c in claims))
+    results += denying.probe(probe("tcp", PUBLIC4, 443, send=client_hello("x.bad.test"), silent=1))
+    assert all(r in ("reset", "refused", "closed", "prohibited", "unreachable") for r in results), results
+    # The first connection is there by then, but nothing was said on it.
+    assert not [a for a in world.service.arrived() if a[0] == "tcp-data"]
+    names(world, {"good.test": [["A", PUBLIC4, 60]], "x.test": [["A", PUBLIC4, 60]]})
+    results = strict.probe(*(probe("tcp", PUBLIC4, 443, send=s, silent=1) for s in (client_hello("good.test"), "\1no name")))
+    assert all(is_open(r) for r in results), results
+
+
 def test_claim_without_pin(world, strict):
     """The allowed name said to an address that it does not have proves nothing."""
     resolved(world, strict)
