@@ -13,7 +13,6 @@
 #define POINTERS_MAX 32
 #define NEGATIVE_TTL 30
 #define NEGATIVE_MAX 300
-#define TTL_MAX      86400
 
 /* --- names --------------------------------------------------------------------------------- */
 
@@ -100,8 +99,8 @@ size_t dns_record_read(const uint8_t *msg, size_t len, size_t at, struct dns_rec
 	ret->class = load16(msg + end + 2);
 	ret->ttl = load32(msg + end + 4);
 	/* RFC 2181 8: the highest bit set means 0. */
-	if (ret->ttl > TTL_MAX)
-		ret->ttl = ret->ttl >> 31 ? 0 : TTL_MAX;
+	if (ret->ttl > DNS_TTL_MAX)
+		ret->ttl = ret->ttl >> 31 ? 0 : DNS_TTL_MAX;
 	ret->data = end + 10;
 	ret->data_len = load16(msg + end + 8);
 	return ret->data_len <= len - ret->data ? ret->data + ret->data_len : 0;
@@ -191,6 +190,11 @@ static size_t check_question(const uint8_t *msg, size_t len, const struct dns_qu
 	return at + 4;
 }
 
+bool dns_answer_fits(const uint8_t *msg, size_t len, const struct dns_question *q, uint16_t id)
+{
+	return check_question(msg, len, q, id) != 0;
+}
+
 /* The record of a type that belongs to a name; false when there is none. */
 static bool find_record(const uint8_t *msg, size_t len, size_t at, unsigned int n, const char *name,
 			uint16_t type, struct dns_record *ret)
@@ -269,7 +273,7 @@ int dns_answer_parse(const uint8_t *msg, size_t len, const struct dns_question *
 	const char *last;
 
 	ret->n_addrs = 0;
-	ret->ttl = TTL_MAX;
+	ret->ttl = DNS_TTL_MAX;
 	if (!first)
 		return -EBADMSG;
 	ret->rcode = msg[3] & 15;

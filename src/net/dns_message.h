@@ -10,7 +10,8 @@
 #define DNS_UDP_PLAIN   512  /* what a client without EDNS takes */
 #define DNS_UDP_MAX     1232 /* what we say that we take */
 #define DNS_MESSAGE_MAX 65535
-#define DNS_ANSWERS_MAX 128 /* addresses that are looked at; more of them is a malformed answer */
+#define DNS_TTL_MAX     3600 /* seconds; longer ones are cut: a guest asks before its pins end */
+#define DNS_ANSWERS_MAX 128  /* addresses that are looked at; more of them is a malformed answer */
 
 enum dns_type {
 	DNS_A = 1,
@@ -70,6 +71,9 @@ struct dns_answer {
  */
 int dns_answer_parse(const uint8_t *msg, size_t len, const struct dns_question *q, uint16_t id,
 		     struct dns_answer *ret);
+
+/* Is it the answer to `q`, be it malformed or not? */
+bool dns_answer_fits(const uint8_t *msg, size_t len, const struct dns_question *q, uint16_t id);
 
 /* Writes a query for the question with a new id; returns its length. `size` >= 300. */
 size_t dns_query_write(uint8_t *msg, size_t size, const struct dns_question *q, uint16_t id);

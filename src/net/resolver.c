@@ -14,7 +14,7 @@
  *
  * A pin lasts longer than the record's TTL: a program connects after it has its answer, and may
  * keep the address for a while. With a TTL of 0 it would otherwise be over before the connection
- * is made.
+ * is made. So that pins end nonetheless, no TTL that the guest is told is above DNS_TTL_MAX.
  *
  * Limits: questions to upstream and askers are bounded, what is beyond gets SERVFAIL at once.
  */
@@ -30,8 +30,6 @@
 
 #define PIN_MIN_S    60
 #define PIN_GRACE_S  30
-#define PIN_MAX_S    3600
-#define CACHE_MAX_S  3600
 #define OWN_NAME_TTL 60
 
 /* --- answers ------------------------------------------------------------------------------- */
@@ -115,8 +113,7 @@ static void pin_addresses(const struct resolver *r, uint64_t now)
 	const struct dns_answer *a = &r->answer;
 
 	for (unsigned int i = 0; i < a->n_addrs; i++) {
-		uint64_t seconds = MIN(MAX(a->addrs[i].ttl + PIN_GRACE_S, (uint32_t)PIN_MIN_S),
-				       (uint32_t)PIN_MAX_S);
+		uint64_t seconds = MAX(a->addrs[i].ttl + PIN_GRACE_S, (uint32_t)PIN_MIN_S);
 
 		/* Only the asked name: an alias was asked for by nobody. */
 		pins_add(r->config.pins, &a->addrs[i].addr, a->chain[0], now,
@@ -168,7 +165,7 @@ void query_answered(struct query *q, const uint8_t *msg, size_t len)
 		pin_addresses(r, now);
 		if (r->answer.rcode == DNS_NOERROR || r->answer.rcode == DNS_NXDOMAIN)
 			dns_cache_put(r->cache, &q->question, msg, len, now,
-				      MIN(MAX(r->answer.ttl, 1U), (uint32_t)CACHE_MAX_S));
+				      MAX(r->answer.ttl, 1U));
 	}
 	STAILQ_FOREACH(w, &q->waiters, link)
 	{
@@ -309,14 +306,14 @@ static void handle(struct resolver *r, const struct waiter *w)
 		ask_upstream(r, w);
 }
 
-bool resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, const void *token,
-		  size_t token_len, resolver_reply_fn *reply_fn, void *ctx)
+int resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, const void *token,
+		 size_t token_len, resolver_reply_fn *reply_fn, void *ctx)
 {
 	struct waiter w = {.reply = reply_fn, .ctx = ctx, .token_len = token_len};
 	int rcode;
 
 	if (len > sizeof(r->message))
-		return false;
+		return -EBADMSG;
 	/* It may change while it is looked at. */
 	memcpy(r->message, msg, len);
 	memcpy(w.token, token, MIN(token_len, sizeof(w.token)));
@@ -325,12 +322,12 @@ bool resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, 
 		: w.question.udp_size < DNS_UDP_PLAIN ? DNS_UDP_PLAIN
 						      : MIN(w.question.udp_size, (uint16_t)4096);
 	if (rcode < 0)
-		return false;
+		return rcode;
 	if (rcode > 0)
 		reply_error(r, &w, (enum dns_rcode)rcode);
 	else
 		handle(r, &w);
-	return true;
+	return 0;
 }
 
 struct resolver *resolver_new(struct loop *loop, const struct resolver_config *c)

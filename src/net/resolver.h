@@ -40,13 +40,13 @@ struct resolver *resolver_free(struct resolver *r);
 
 /*
  * A question, over TCP or in a datagram; it may change while it is looked at. `reply` gets the
- * answer, perhaps before this returns; `token` says whose it is (copied, at most
- * RESOLVER_TOKEN_MAX bytes). False: it is no question, and there will be no answer.
+ * answer, perhaps before this returns; `token` says whose it is (copied, at most RESOLVER_TOKEN_MAX
+ * bytes). 0, or -EBADMSG: it is not worth an answer, and there will be none.
  */
 #define RESOLVER_TOKEN_MAX 64
 typedef void resolver_reply_fn(void *ctx, const void *token, const uint8_t *msg, size_t len);
-bool resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, const void *token,
-		  size_t token_len, resolver_reply_fn *reply, void *ctx);
+int resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, const void *token,
+		 size_t token_len, resolver_reply_fn *reply, void *ctx);
 /* The far end of a TCP connection to port 53 (RFC 7766); NULL: no memory. opened(0) follows by the
  * loop. */
 struct stream *resolver_stream(struct resolver *r);

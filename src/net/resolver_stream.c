@@ -70,22 +70,28 @@ static bool can_ask(const struct resolver_tcp *t)
 	       buf_room(&t->out) >= (size_t)(t->asked + 1) * (2 + DNS_MESSAGE_MAX);
 }
 
-/* Asks what is there. False for what is no question, which is the end. */
-static bool take_questions(struct resolver_tcp *t)
+/* Is there a whole question? */
+static bool has_question(const struct resolver_tcp *t)
 {
-	while (can_ask(t) && buf_len(&t->in) >= 2) {
+	const uint8_t *p = buf_data(&t->in);
+
+	return buf_len(&t->in) >= 2 && buf_len(&t->in) >= 2 + (size_t)(p[0] << 8 | p[1]);
+}
+
+/* Asks what is there. 0, or -EPROTO: what is there is no question. */
+static int take_questions(struct resolver_tcp *t)
+{
+	while (can_ask(t) && has_question(t)) {
 		const uint8_t *p = buf_data(&t->in);
 		size_t len = (size_t)(p[0] << 8 | p[1]);
 
-		if (buf_len(&t->in) < 2 + len)
-			return true;
 		t->asked++;
-		if (!resolver_ask(t->r, p + 2, len, true, &t->number, sizeof(t->number), on_answer,
-				  t->r))
-			return false;
+		if (resolver_ask(t->r, p + 2, len, true, &t->number, sizeof(t->number), on_answer,
+				 t->r) < 0)
+			return -EPROTO;
 		buf_consume(&t->in, 2 + len);
 	}
-	return true;
+	return 0;
 }
 
 static ssize_t tcp_write(struct stream *s, const struct iovec *iov, int n)
@@ -103,7 +109,7 @@ static ssize_t tcp_write(struct stream *s, const struct iovec *iov, int n)
 		if (len < iov[i].iov_len)
 			break;
 	}
-	return take_questions(t) ? done : -EPROTO;
+	return take_questions(t) < 0 ? -EPROTO : done;
 }
 
 static void tcp_shut(struct stream *s)
@@ -128,7 +134,7 @@ static ssize_t tcp_read(struct stream *s, const struct iovec *iov, int n)
 		done += (ssize_t)len;
 	}
 	if (done == 0)
-		return t->shut && t->asked == 0 ? 0 : -EAGAIN;
+		return t->shut && t->asked == 0 && !has_question(t) ? 0 : -EAGAIN;
 	/* With room for answers there is room for questions. */
 	if (buf_len(&t->in)) {
 		t->tell_writable = true;
@@ -166,10 +172,10 @@ static void on_telling(struct deferred *d)
 		t->tell_writable = false;
 		if (t->tell_readable)
 			loop_defer(t->r->loop, d);
-		if (take_questions(t))
-			user->writable(t->stream.ctx);
-		else
+		if (take_questions(t) < 0)
 			user->failed(t->stream.ctx, -EPROTO);
+		else
+			user->writable(t->stream.ctx);
 	} else if (t->tell_readable) {
 		t->tell_readable = false;
 		user->readable(t->stream.ctx);

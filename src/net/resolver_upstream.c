@@ -57,6 +57,7 @@ static void ask_server(struct query *q);
 
 static void next_server(struct query *q)
 {
+	loop_undefer(q->r->loop, &q->failing);
 	close_udp(q);
 	close_tcp(q);
 	q->server++;
@@ -196,18 +197,20 @@ static void on_datagram(struct ev *ev, uint32_t events)
 	struct query *q = container_of(ev, struct query, ev);
 	struct resolver *r = q->r;
 	ssize_t n = recv(ev->fd, r->message, sizeof(r->message), MSG_DONTWAIT);
+	int error;
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			server_failed(q);
 		return;
 	}
+	error = dns_answer_parse(r->message, (size_t)n, &q->question, q->id, &r->answer);
 	/* Somebody may be guessing: the real one is still to come. */
-	if (dns_answer_parse(r->message, (size_t)n, &q->question, q->id, &r->answer) < 0)
+	if (error && !dns_answer_fits(r->message, (size_t)n, &q->question, q->id))
 		return;
-	if (r->answer.truncated)
+	if (!error && r->answer.truncated)
 		ask_by_tcp(q);
-	else if (!is_answer(r))
+	else if (error || !is_answer(r))
 		server_failed(q);
 	else
 		query_answered(q, r->message, (size_t)n);

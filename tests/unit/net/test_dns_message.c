@@ -469,9 +469,9 @@ static void test_ttls(void **state)
 	} table[] = {
 		{0, 0},
 		{1, 1},
-		{86400, 86400},
-		{86401, 86400},
-		{INT32_MAX, 86400},
+		{DNS_TTL_MAX, DNS_TTL_MAX},
+		{DNS_TTL_MAX + 1, DNS_TTL_MAX},
+		{INT32_MAX, DNS_TTL_MAX},
 		{0x80000000, 0},
 		{UINT32_MAX, 0},
 	};

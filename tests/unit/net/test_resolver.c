@@ -350,15 +350,17 @@ static void test_no_servers(void **state)
 
 static void test_what_is_no_question(void **state)
 {
+	static const char answer[] = "\x12\x34\x81\0\0\1\0\0\0\0\0\0\0\0\1\0\1";
+	static const char update[] = "\x12\x34\x29\0\0\1\0\0\0\0\0\0\0\0\1\0\1";
 	struct fixture *f = *state;
+	int r = resolver_ask(f->r, (const uint8_t *)"short", 5, false, "token", 5, on_reply, f);
 
-	assert_false(
-		resolver_ask(f->r, (const uint8_t *)"short", 5, false, "token", 5, on_reply, f));
-	assert_false(resolver_ask(f->r, (const uint8_t *)"\x12\x34\x81\0\0\1\0\0\0\0\0\0\0\0\1\0\1",
-				  17, false, "token", 5, on_reply, f));
+	assert_int_equal(r, -EBADMSG);
+	r = resolver_ask(f->r, (const uint8_t *)answer, 17, false, "token", 5, on_reply, f);
+	assert_int_equal(r, -EBADMSG);
 	assert_int_equal(f->n, 0);
-	resolver_ask(f->r, (const uint8_t *)"\x12\x34\x29\0\0\1\0\0\0\0\0\0\0\0\1\0\1", 17, false,
-		     "token", 5, on_reply, f);
+	r = resolver_ask(f->r, (const uint8_t *)update, 17, false, "token", 5, on_reply, f);
+	assert_int_equal(r, 0);
 	assert_int_equal(f->n, 1);
 	assert_int_equal(rcode(f), DNS_NOTIMP);
 	nothing_asked(f);
