@@ -21,7 +21,7 @@ def test_auto_is_kvm_where_it_can_be_used(terminal):
     assert t.expect(b"ready").startswith(b"ready")
     processes = harness.all_processes()
     started = {processes[pid].name for pid in set(harness.runtime_processes()) - before}
-    assert started == {"msb-monitor", "msb-vmm"}
+    assert started == set(harness.SANDBOX_PROCESSES) == {"msb-monitor", "msb-net", "msb-vmm"}
     t.write(b"go on\n")
     assert t.wait()[0] == 0
 
