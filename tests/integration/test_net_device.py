@@ -15,7 +15,8 @@ from harness import LIMIT
 
 pytestmark = pytest.mark.lab
 
-FRAMEPIPE = os.path.join(os.path.dirname(harness.MSB), "../../tests/integration/framepipe")
+FRAMEPIPE = os.environ.get("MSB_FRAMEPIPE") or os.path.join(
+    os.path.dirname(harness.MSB), "../../tests/integration/framepipe")
 MAC = bytes.fromhex("020000000102")
 OURS = bytes.fromhex("0200000000fe")
 GUEST, PEER = bytes([10, 0, 2, 15]), bytes([10, 0, 2, 1])
