@@ -62,6 +62,22 @@ int buf_append(struct buf *b, const void *data, size_t n)
 	return 0;
 }
 
+ssize_t buf_append_pieces(struct buf *b, const struct iovec *iov, int n)
+{
+	ssize_t done = 0;
+
+	for (int i = 0; i < n; i++) {
+		size_t len = MIN(iov[i].iov_len, buf_room(b));
+
+		if (buf_append(b, iov[i].iov_base, len) < 0)
+			return -ENOMEM;
+		done += (ssize_t)len;
+		if (len < iov[i].iov_len)
+			break;
+	}
+	return done;
+}
+
 int buf_printf(struct buf *b, const char *fmt, ...)
 {
 	char *s = NULL;

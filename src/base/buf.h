@@ -7,6 +7,9 @@
 
 #include "base/util.h"
 
+#include <sys/types.h>
+#include <sys/uio.h>
+
 struct buf {
 	uint8_t *mem;
 	size_t start; /* first unread byte */
@@ -41,6 +44,8 @@ uint8_t *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 /* 0, or -ENOBUFS past the bound, or -ENOMEM. */
 int buf_append(struct buf *b, const void *data, size_t n);
+/* As much of the pieces as there is room for; how many bytes that is, or -ENOMEM. */
+ssize_t buf_append_pieces(struct buf *b, const struct iovec *iov, int n);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 /* Drops `n` bytes from the front. */
 void buf_consume(struct buf *b, size_t n);

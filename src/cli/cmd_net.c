@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define PORT_DEFAULT 443
-#define HOST_NAME    "host.microsandbox.internal"
 
 struct explain_args {
 	char *protocol;
@@ -87,7 +86,7 @@ static int parse_subject(const char *target, const struct explain_args *a, struc
 /* What a name stands for whose addresses are not known: any that is public. */
 static void choose_addr(struct subject *s, const struct net_spec *spec)
 {
-	if (s->by_name && strcmp(s->name, HOST_NAME) == 0)
+	if (s->by_name && strcmp(s->name, NET_HOST_NAME) == 0)
 		s->addr = spec->v4.gateway;
 	else if (s->by_name)
 		addr_parse("192.0.2.1", &s->addr);

@@ -183,21 +183,15 @@ static void on_telling(struct deferred *d)
 static ssize_t inspect_write(struct stream *s, const struct iovec *iov, int n)
 {
 	struct inspect_stream *is = self(s);
-	ssize_t done = 0;
+	ssize_t done;
 
 	if (is->error)
 		return is->error;
 	if (is->next_open && !is->silent)
 		return buf_len(&is->kept) ? 0 : stream_write(is->next, iov, n);
-	for (int i = 0; i < n; i++) {
-		size_t len = MIN(iov[i].iov_len, buf_room(&is->kept));
-
-		if (buf_append(&is->kept, iov[i].iov_base, len) < 0)
-			return -ENOMEM;
-		done += (ssize_t)len;
-		if (len < iov[i].iov_len)
-			break;
-	}
+	done = buf_append_pieces(&is->kept, iov, n);
+	if (done < 0)
+		return done;
 	if ((!is->next || is->silent) && !is->patient) {
 		is->patient = true;
 		timer_set(is->loop, &is->timer, clock_mono_ns() + PATIENCE);

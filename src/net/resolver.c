@@ -213,7 +213,7 @@ static bool answer_own(struct resolver *r, const struct waiter *w)
 	const struct addr *addrs = loopback;
 	unsigned int n = 2;
 
-	if (strcmp(q->name, RESOLVER_HOST_NAME) == 0) {
+	if (strcmp(q->name, NET_HOST_NAME) == 0) {
 		addrs = r->config.gateway;
 		n = r->config.n_gateway;
 	} else if (is_private_reverse(q->name)) {
@@ -309,7 +309,7 @@ static void handle(struct resolver *r, const struct waiter *w)
 int resolver_ask(struct resolver *r, const uint8_t *msg, size_t len, bool tcp, const void *token,
 		 size_t token_len, resolver_reply_fn *reply_fn, void *ctx)
 {
-	struct waiter w = {.reply = reply_fn, .ctx = ctx, .token_len = token_len};
+	struct waiter w = {.reply = reply_fn, .ctx = ctx};
 	int rcode;
 
 	if (len > sizeof(r->message))

@@ -14,14 +14,12 @@
 
 struct resolver;
 
-#define RESOLVER_HOST_NAME "host.microsandbox.internal"
-
 struct resolver_config {
 	const struct policy *policy;
 	struct net_server servers[NET_NAMESERVERS_MAX]; /* upstream, tried in order */
 	unsigned int n_servers;
 	bool rebind_protection;
-	struct addr gateway[2]; /* what RESOLVER_HOST_NAME stands for */
+	struct addr gateway[2]; /* what NET_HOST_NAME stands for */
 	unsigned int n_gateway;
 	struct pins *pins;
 	/* Whether an address is one of the host's own (host_addrs.h). */

@@ -18,7 +18,6 @@ struct waiter {
 	size_t max;                   /* what it takes */
 	resolver_reply_fn *reply;
 	void *ctx;
-	size_t token_len;
 	uint8_t token[RESOLVER_TOKEN_MAX];
 };
 

@@ -97,18 +97,12 @@ static int take_questions(struct resolver_tcp *t)
 static ssize_t tcp_write(struct stream *s, const struct iovec *iov, int n)
 {
 	struct resolver_tcp *t = self(s);
-	ssize_t done = 0;
+	ssize_t done;
 
 	used(t);
-	for (int i = 0; i < n; i++) {
-		size_t len = MIN(iov[i].iov_len, buf_room(&t->in));
-
-		if (buf_append(&t->in, iov[i].iov_base, len) < 0)
-			return -ENOMEM;
-		done += (ssize_t)len;
-		if (len < iov[i].iov_len)
-			break;
-	}
+	done = buf_append_pieces(&t->in, iov, n);
+	if (done < 0)
+		return done;
 	return take_questions(t) < 0 ? -EPROTO : done;
 }
 

@@ -18,14 +18,11 @@ void sniff(const uint8_t *data, size_t len, bool end, struct sniff *ret)
 {
 	*ret = (struct sniff){.result = SNIFF_MORE};
 	if (len > 0 && data[0] == TLS_HANDSHAKE) {
-		ret->protocol = SNIFF_TLS;
 		sniff_tls(data, len, ret);
 	} else if (len > 2 && data[0] & SSL2_HELLO_BIT && data[2] == SSL2_HELLO) {
 		/* The hello of old, which has no names. */
-		ret->protocol = SNIFF_TLS;
 		ret->result = SNIFF_HIDDEN;
 	} else if (len > 0 && (sniff_is_token(data[0]) || data[0] == '\r' || data[0] == '\n')) {
-		ret->protocol = SNIFF_HTTP;
 		sniff_http(data, len, ret);
 	} else if (len > 2 || (len > 0 && !(data[0] & SSL2_HELLO_BIT))) {
 		ret->result = SNIFF_OTHER;

@@ -19,11 +19,8 @@ enum sniff_result {
 	SNIFF_OTHER,  /* neither TLS nor HTTP */
 };
 
-enum sniff_protocol { SNIFF_UNKNOWN, SNIFF_TLS, SNIFF_HTTP };
-
 struct sniff {
 	enum sniff_result result;
-	enum sniff_protocol protocol;
 	char name[DOMAIN_LEN];
 };
 

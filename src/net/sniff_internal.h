@@ -3,7 +3,7 @@
 
 #include "net/sniff.h"
 
-/* Each fills `ret` but for the protocol. */
+/* Each fills `ret`. */
 void sniff_tls(const uint8_t *data, size_t len, struct sniff *ret);
 void sniff_http(const uint8_t *data, size_t len, struct sniff *ret);
 /* May it be part of a method or of a header's name? */

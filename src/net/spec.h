@@ -24,6 +24,8 @@
 
 #include "net/policy.h"
 
+/* The name of the host in a sandbox: the addresses of its gateway. */
+#define NET_HOST_NAME           "host.microsandbox.internal"
 #define NET_SPEC_MAX            ((size_t)512 << 10)
 #define NET_NAMESERVERS_MAX     8
 #define NET_PUBLISH_MAX         128

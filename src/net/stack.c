@@ -63,12 +63,6 @@ struct stack *stack_free(struct stack *s)
 	return NULL;
 }
 
-bool stack_is_gateway(const struct stack *s, const struct addr *a)
-{
-	return (s->config.v4.on && addr_equal(a, &s->config.v4.gateway)) ||
-	       (s->config.v6.on && addr_equal(a, &s->config.v6.gateway));
-}
-
 static bool is_link_local(const struct addr *a)
 {
 	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;

@@ -85,9 +85,6 @@ uint64_t stack_next_deadline(const struct stack *s);
  */
 void stack_flush(struct stack *s, uint64_t now);
 
-/* Is the address the gateway's (of either family)? */
-bool stack_is_gateway(const struct stack *s, const struct addr *a);
-
 /* --- TCP, by whoever answers tcp_open. */
 
 /* The far end; the stream's user is set to the connection, which closes it at its end. */
