@@ -220,7 +220,7 @@ int attr_set_new(struct share *s, int fd, const struct override *want)
 	struct override have = {
 		.uid = s->config.uid,
 		.gid = s->config.gid,
-		.mode = (want->mode & S_IFMT) | attr_host_mode(s, want->mode),
+		.mode = (S_ISDIR(want->mode) ? S_IFDIR : S_IFREG) | attr_host_mode(s, want->mode),
 	};
 
 	/* Only root can do this; anyone else's files are his own. */
