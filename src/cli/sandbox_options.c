@@ -285,9 +285,9 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 		return err_set(e, ERR_INVALID, "invalid host name: '%s'", o->hostname);
 	if (o->entrypoint && !*o->entrypoint)
 		return err_set(e, ERR_INVALID, "the entrypoint must not be empty");
-	if (o->tmpfs.n > BOOT_TMPFS_MAX)
+	if (o->tmpfs.n > BOOT_MOUNTS_MAX)
 		return err_set(e, ERR_INVALID, "too many tmpfs mounts (at most %d)",
-			       BOOT_TMPFS_MAX);
+			       BOOT_MOUNTS_MAX);
 	if (guest_options_check(o, e) < 0 || network_options_check(&o->network, o->quiet, e) < 0)
 		return -1;
 	if (registry_ca_certs_check(o->ca_certs, e) < 0 || sandbox_fetch_options(o, &fetch, e) < 0)

@@ -323,10 +323,10 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 		json_int_t size = 0;
 
 		if (json_unpack(item, "{s:s, s:I}", "path", &path, "size", &size) < 0 ||
-		    s->boot.n_tmpfs == BOOT_TMPFS_MAX)
+		    s->boot.n_mounts == BOOT_MOUNTS_MAX)
 			return err_set(e, ERR_CORRUPT, "damaged configuration of '%s'", row->name);
-		s->boot.tmpfs[s->boot.n_tmpfs++] =
-			(struct boot_tmpfs){.path = xstrdup(path), .size = (uint64_t)size};
+		s->boot.mounts[s->boot.n_mounts++] = (struct boot_mount){
+			.kind = BOOT_MOUNT_TMPFS, .path = xstrdup(path), .size = (uint64_t)size};
 	}
 	s->name = xstrdup(row->name);
 	s->sandbox_dir = sandbox_dir(&cli->home, row->name);

@@ -197,7 +197,7 @@ static void test_options_check(void **state)
 	check(OPTIONS(.platform = TEXT("linux/bad")), "alpine", ERR_UNSUPPORTED);
 	check(OPTIONS(.machine = TEXT("auto")), "alpine", ERR_NONE);
 	check(OPTIONS(.log_level = TEXT("trace")), "alpine", ERR_NONE);
-	check(OPTIONS(.tmpfs.n = BOOT_TMPFS_MAX + 1), "alpine", ERR_INVALID);
+	check(OPTIONS(.tmpfs.n = BOOT_MOUNTS_MAX + 1), "alpine", ERR_INVALID);
 }
 
 /* --- configuration ------------------------------------------------------------------------- */

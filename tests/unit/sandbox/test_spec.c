@@ -8,7 +8,7 @@
 	"{\"op\":\"launch\",\"name\":\"box\",\"sandbox_dir\":\"/h/sandboxes/box\",\"run_dir\":" \
 	"\"/h/run/1\",\"ephemeral\":false,\"attached\":true,\"machine\":\"qemu\",\"cpus\":2,"   \
 	"\"memory_mib\":512,\"image_files\":[\"/h/a\",\"/h/b\"],\"boot\":{\"env\":[],"          \
-	"\"image_disk\":\"image\",\"upper_disk\":\"upper\",\"tmpfs\":[]}}"
+	"\"image_disk\":\"image\",\"upper_disk\":\"upper\",\"mounts\":[]}}"
 
 static json_t *spec_json(void)
 {
