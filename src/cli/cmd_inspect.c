@@ -148,21 +148,22 @@ static char *limit_text(json_t *limit)
 				      : xstrdup("unlimited");
 }
 
-static void print_mounts(json_t *tmpfs)
+static void print_mounts(json_t *mounts)
 {
-	json_t *mount;
+	json_t *item;
 	size_t i;
 
-	if (json_array_size(tmpfs))
+	if (json_array_size(mounts))
 		puts("\nMounts");
-	json_array_foreach (tmpfs, i, mount) {
-		uint64_t size = json_number_of(mount, "size");
-		_cleanup_free_ char *path = str_printable(json_string_of(mount, "path") ?: "");
+	json_array_foreach (mounts, i, item) {
+		_cleanup_free_ char *text = NULL;
+		struct mount m;
 
-		printf("  %s → tmpfs", path);
-		if (size)
-			printf(" (%llu MiB)", (unsigned long long)(size / MIB));
-		putchar('\n');
+		if (mount_from_json(item, &m) < 0)
+			continue;
+		text = mount_text(&m);
+		printf("  %s\n", text);
+		mount_release(&m);
 	}
 }
 
@@ -253,7 +254,7 @@ static void print_sandbox(const struct sandbox_row *row, json_t *j)
 	print_field("Security:", json_string_of(row->config, "security") ?: "default");
 	network_print(json_object_get(json_object_get(j, "config"), "network"));
 	print_environment(json_object_get(row->config, "env"));
-	print_mounts(json_object_get(row->config, "tmpfs"));
+	print_mounts(json_object_get(row->config, "mounts"));
 	print_limits(json_object_get(row->config, "rlimits"));
 	print_scripts(json_object_get(row->config, "scripts"));
 	print_init(json_object_get(row->config, "init"));

@@ -6,6 +6,7 @@
 #include "cli/guest_options.h"
 #include "cli/image_tool.h"
 #include "cli/machine.h"
+#include "cli/mounts.h"
 #include "cli/network_boot.h"
 #include "cli/turn.h"
 
@@ -170,6 +171,7 @@ static json_t *make_config(struct cli *cli, const struct sandbox_options *o, con
 	}
 	json_decref(record);
 	if (config && (guest_options_store(o, config, e) < 0 ||
+		       mount_options_store(&o->mounts, config, e) < 0 ||
 		       network_options_store(&o->network, config, e) < 0)) {
 		json_decref(config);
 		config = NULL;
@@ -197,6 +199,7 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 	struct sandbox_row old = {0};
 	_cleanup_close_ int cache_lock = -1;
 	json_t *config = NULL;
+	struct strv volumes = {0};
 	uint64_t grace_ms;
 	bool replaces = sandbox_replaces(o, &grace_ms), exists;
 	int r = -1;
@@ -208,16 +211,20 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 	else /* Until the row names it, nothing else keeps the image's content from being collected.
 	      */
 		cache_lock = lock_cache(cli, false, o->quiet, e);
-	if (cache_lock >= 0)
+	if (cache_lock >= 0 && mounts_check_volumes(cli, &o->mounts, e) == 0)
 		config = make_config(cli, o, image, e);
 	if (config && (!command || check_command(config, command, e) == 0) &&
-	    (!exists || remove_old(cli, &old, grace_ms, e) == 0)) {
+	    (!exists || remove_old(cli, &old, grace_ms, e) == 0) &&
+	    mounts_make_volumes(cli, &o->mounts, &volumes, e) == 0) {
 		if (image_is_path(image))
 			r = make_from_dir(cli, o, image, ephemeral, config, ret, ret_lock, e);
 		else
 			r = sandboxes_create(&cli->db, &cli->home, o->name, image, ephemeral,
 					     config, &o->labels, ret, ret_lock, e);
 	}
+	if (r < 0)
+		mounts_remove_volumes(cli, &volumes);
+	strv_release(&volumes);
 	json_decref(config);
 	sandbox_row_release(&old);
 	return r;
@@ -314,20 +321,8 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 		      struct launch_spec *s, struct err *e)
 {
 	const char *kernel = json_string_value(json_object_get(row->config, "kernel"));
-	json_t *item;
-	size_t i;
 
 	boot_strings(row, &s->boot);
-	json_array_foreach (json_object_get(row->config, "tmpfs"), i, item) {
-		const char *path = NULL;
-		json_int_t size = 0;
-
-		if (json_unpack(item, "{s:s, s:I}", "path", &path, "size", &size) < 0 ||
-		    s->boot.n_mounts == BOOT_MOUNTS_MAX)
-			return err_set(e, ERR_CORRUPT, "damaged configuration of '%s'", row->name);
-		s->boot.mounts[s->boot.n_mounts++] = (struct boot_mount){
-			.kind = BOOT_MOUNT_TMPFS, .path = xstrdup(path), .size = (uint64_t)size};
-	}
 	s->name = xstrdup(row->name);
 	s->sandbox_dir = sandbox_dir(&cli->home, row->name);
 	s->run_dir = sandbox_run_dir(&cli->home, row->id);
@@ -341,6 +336,8 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 	s->kernel = kernel ? xstrdup(kernel) : NULL;
 	if (guest_boot(row->config, &s->boot, e) < 0)
 		return err_wrap(e, "damaged configuration of '%s'", row->name);
+	if (mounts_launch(cli, row->config, s, e) < 0)
+		return -1;
 	if (network_launch(json_object_get(row->config, "network"), row->net_slot, s, e) < 0 ||
 	    boot_init(row, command, &s->boot, e) < 0)
 		return -1;

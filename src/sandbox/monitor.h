@@ -218,6 +218,11 @@ void monitor_note(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 int vmm_start(struct monitor *m, struct err *e);
 void vmm_release(struct monitor *m);
 
+/* --- monitor_mounts.c --- */
+/* Opens what is shared with the guest, and disks beside its own, for msb-vmm. 0 or -1. */
+int mounts_add_shares(struct monitor *m, struct child_args *a, struct err *e);
+int mounts_add_disks(struct monitor *m, struct child_args *a, struct err *e);
+
 /* --- monitor_net.c: nothing happens where the spec has no network --- */
 /* Makes what msb-vmm and msb-net meet in. 0 or -1. */
 int net_prepare(struct monitor *m, struct err *e);
