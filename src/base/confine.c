@@ -43,14 +43,24 @@ int confine_debuggers(struct err *e)
 
 int confine_landlock(unsigned int what, struct err *e)
 {
-	int r = landlock_new(what);
+	return confine_landlock_but(what, NULL, 0, e);
+}
 
+int confine_landlock_but(unsigned int what, const struct confine_tree *trees, size_t n,
+			 struct err *e)
+{
+	int ruleset = landlock_new(what), r = MIN(ruleset, 0);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = landlock_allow_tree(ruleset, trees[i].fd, trees[i].write);
+	if (r == 0)
+		r = landlock_enforce(ruleset);
+	else if (ruleset >= 0)
+		close(ruleset);
 	if (r == -ENOSYS || r == -EOPNOTSUPP) {
 		log_debug("this kernel has no Landlock, or an old one");
 		return 0;
 	}
-	if (r >= 0)
-		r = landlock_enforce(r);
 	return r < 0 ? err_sys(e, -r, "cannot confine the process by Landlock") : 0;
 }
 

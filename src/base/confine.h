@@ -19,6 +19,16 @@ int confine_debuggers(struct err *e);
  */
 int confine_landlock(unsigned int what, struct err *e);
 
+/* A directory in which files may still be opened by name. */
+struct confine_tree {
+	int fd;
+	bool write;
+};
+
+/* As confine_landlock, but for these directories. */
+int confine_landlock_but(unsigned int what, const struct confine_tree *trees, size_t n,
+			 struct err *e);
+
 /* A seccomp filter, made by tools/mkjail. */
 struct jail_filter {
 	const char *name;

@@ -33,6 +33,13 @@ int landlock_allow_read(int ruleset, int fd, bool execute);
  */
 int landlock_allow_write(int ruleset, int fd);
 /*
+ * Allows reading what lies below the directory `fd`, listing, and with `write` everything that can
+ * be done there to files, directories and symbolic links, but no devices, pipes or sockets. 0 or
+ * -errno; -EOPNOTSUPP with `write` where a ruleset forbids moving files between directories, which
+ * versions before 2 do.
+ */
+int landlock_allow_tree(int ruleset, int fd, bool write);
+/*
  * Puts the calling thread under the ruleset, which needs no_new_privs, and closes the descriptor
  * in any case. 0 or -errno.
  */

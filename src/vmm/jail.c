@@ -11,8 +11,10 @@
 #include "base/confine.h"
 #include "base/landlock.h"
 #include "base/log.h"
+#include "fs/server.h"
 #include "virtio/device.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -37,13 +39,23 @@ int jail_family(struct err *e)
 	return confine_landlock(LANDLOCK_DENY_UNIX | LANDLOCK_DENY_SIGNALS, e);
 }
 
+static struct confine_tree left[SHARES_MAX];
+static size_t n_left;
+
+void jail_leave(int fd, bool write)
+{
+	assert(n_left < ARRAY_SIZE(left));
+	left[n_left++] = (struct confine_tree){.fd = fd, .write = write};
+}
+
 int jail_process(struct err *e)
 {
 	if (confine_privileges(e) < 0 || confine_debuggers(e) < 0 || confine_calls_available(e) < 0)
 		return -1;
 	/* Threads allocate little, and what malloc does for them needs no mprotect then. */
 	mallopt(M_ARENA_MAX, 1);
-	return confine_landlock(LANDLOCK_DENY_FILES | LANDLOCK_DENY_TCP | LANDLOCK_DENY_UNIX, e);
+	return confine_landlock_but(LANDLOCK_DENY_FILES | LANDLOCK_DENY_TCP | LANDLOCK_DENY_UNIX,
+				    left, n_left, e);
 }
 
 int jail_thread(enum jail_kind kind)
@@ -78,6 +90,8 @@ int jail_device(struct virtio_device *dev, enum jail_transport transport)
 		{VIRTIO_ID_VSOCK, JAIL_VHOST_USER, JAIL_VSOCK_VHOST_USER},
 		{VIRTIO_ID_RNG, JAIL_VHOST_USER, JAIL_RNG_VHOST_USER},
 		{VIRTIO_ID_NET, JAIL_VHOST_USER, JAIL_NET_VHOST_USER},
+		{VIRTIO_ID_FS, JAIL_MMIO, JAIL_FS_MMIO},
+		{VIRTIO_ID_FS, JAIL_VHOST_USER, JAIL_FS_VHOST_USER},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {

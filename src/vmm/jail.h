@@ -36,6 +36,8 @@ enum jail_kind {
 	JAIL_VSOCK_VHOST_USER, /* #union: vsock loop worker vhost-user thread libc */
 	JAIL_RNG_VHOST_USER,   /* #union: rng loop worker vhost-user thread libc */
 	JAIL_NET_VHOST_USER,   /* #union: net loop worker vhost-user thread libc */
+	JAIL_FS_MMIO,          /* #union: fs loop worker mmio thread libc */
+	JAIL_FS_VHOST_USER,    /* #union: fs loop worker vhost-user thread libc */
 	JAIL_KIND_COUNT
 };
 
@@ -43,6 +45,9 @@ enum jail_transport { JAIL_MMIO, JAIL_VHOST_USER };
 
 /* Stage 1. 0, or -1 with an error. */
 int jail_family(struct err *e);
+/* A directory that stage 2 leaves: files may be opened there. At most SHARES_MAX, before stage 2.
+ */
+void jail_leave(int fd, bool write);
 /*
  * Stage 2, which contains stage 1 but for the signals. With MSB_DEBUG in the environment a debugger
  * may attach. A kernel without Landlock is fine, one without seccomp is not. 0, or -1 with an

@@ -16,6 +16,8 @@
 #include "base/cleanup.h"
 #include "base/helper.h"
 #include "base/log.h"
+#include "fs/device.h"
+#include "fs/server.h"
 #include "virtio/blk.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
@@ -110,6 +112,36 @@ static int add_net(struct machine_spec *spec, struct options *o, struct err *e)
 	return 0;
 }
 
+/*
+ * A file of the host costs the guest's kernel more than a kilobyte of memory, so it cannot need
+ * more of them than this.
+ */
+#define SHARE_FILES_PER_MIB 1024
+#define SHARE_FILES_MIN     65536
+
+static int add_shares(struct machine_spec *spec, struct options *o, struct err *e)
+{
+	size_t max = MAX((size_t)o->memory_mib * SHARE_FILES_PER_MIB, (size_t)SHARE_FILES_MIN);
+	struct virtio_device *dev;
+	unsigned int bad = 0;
+
+	for (unsigned int i = 0; i < o->n_shares; i++)
+		if (!o->shares[i].file)
+			jail_leave(o->shares[i].fd, !o->shares[i].read_only);
+	dev = fs_device_new(o->shares, o->n_shares, max, &bad);
+	/* Taken over in any case. */
+	o->n_shares = 0;
+	if (!dev && errno == EOPNOTSUPP)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the file system of share %u keeps no extended attributes, which "
+			       "owners and modes of the guest need",
+			       bad);
+	if (!dev)
+		return err_sys(e, errno, "cannot set up share %u", bad);
+	spec->devices[spec->n_devices++] = dev;
+	return 0;
+}
+
 /* In the order in which the guest shall find them: disks first. */
 static int make_devices(struct machine_spec *spec, struct options *o, struct err *e)
 {
@@ -135,6 +167,8 @@ static int make_devices(struct machine_spec *spec, struct options *o, struct err
 			return err_sys(e, errno, "cannot set up the entropy device");
 		spec->devices[spec->n_devices++] = dev;
 	}
+	if (o->n_shares && add_shares(spec, o, e) < 0)
+		return -1;
 	return o->net ? add_net(spec, o, e) : 0;
 }
 

@@ -32,6 +32,10 @@ const char options_usage[] =
 	"  --cmdline=TEXT            added to the kernel's command line\n"
 	"  --disk=ro|rw,serial=NAME,fd=FD[,fd=FD]...\n"
 	"                            a disk; several files are seen as one (ro only)\n"
+	"  --share=fd=FD[,file][,ro][,quota=BYTES][,size=BYTES][,uid=N,gid=N]\n"
+	"          [,virt=relaxed|strict|off][,perms=private|mirror]\n"
+	"                            a directory or file for the guest, called 0, 1, ... in the\n"
+	"                            file system 'msb'; quota: what may be added, size: in all\n"
 	"  --vsock=LISTENFD,OFFERSFD[,cid=N]\n"
 	"                            sockets between host and guest; '-' for no descriptor\n"
 	"  --rng                     entropy for the guest\n"
@@ -97,6 +101,85 @@ static int parse_disk(struct options *o, const char *value, struct err *e)
 		return err_set(e, ERR_USAGE, "--disk: needs serial= and fd=");
 	if (d->writable && d->n_fds > 1)
 		return err_set(e, ERR_USAGE, "--disk: a writable disk has one fd=");
+	return 0;
+}
+
+/* One of several words; sets *ret to its index. */
+static int parse_word(const char *field, const char *value, const char *const *words,
+		      unsigned int *ret, struct err *e)
+{
+	for (unsigned int i = 0; words[i]; i++) {
+		if (str_eq(value, words[i])) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_USAGE, "--share: unknown %s '%s'", field, value);
+}
+
+static int parse_number(const char *value, uint64_t max, uint64_t *ret, struct err *e)
+{
+	if (parse_u64(value, max, ret) < 0)
+		return err_set(e, ERR_USAGE, "--share: '%s' is no number up to %llu", value,
+			       (unsigned long long)max);
+	return 0;
+}
+
+static int parse_share_field(struct share_config *c, char *s, struct err *e)
+{
+	static const char *const virt[] = {"relaxed", "strict", "off", NULL};
+	static const char *const perms[] = {"private", "mirror", NULL};
+	char *value = strchr(s, '=');
+	unsigned int word = 0;
+	uint64_t id = 0;
+
+	if (str_eq(s, "file") || str_eq(s, "ro")) {
+		*(str_eq(s, "ro") ? &c->read_only : &c->file) = true;
+		return 0;
+	}
+	if (value)
+		*value++ = '\0';
+	if (value && str_eq(s, "fd"))
+		return helper_fd("--share", value, &c->fd, e);
+	if (value && (str_eq(s, "quota") || str_eq(s, "size")))
+		return parse_number(value, INT64_MAX, str_eq(s, "size") ? &c->size : &c->quota, e);
+	if (value && (str_eq(s, "uid") || str_eq(s, "gid"))) {
+		/* The last number is no owner but means that there is none. */
+		if (parse_number(value, UINT32_MAX - 1, &id, e) < 0)
+			return -1;
+		*(str_eq(s, "uid") ? &c->uid : &c->gid) = (uint32_t)id;
+		return 0;
+	}
+	if (value && str_eq(s, "virt")) {
+		if (parse_word(s, value, virt, &word, e) < 0)
+			return -1;
+		c->virt = (enum share_virt)word;
+		return 0;
+	}
+	if (value && str_eq(s, "perms")) {
+		if (parse_word(s, value, perms, &word, e) < 0)
+			return -1;
+		c->mirror = word == 1;
+		return 0;
+	}
+	return err_set(e, ERR_USAGE, "--share: unknown field '%s'", s);
+}
+
+static int parse_share(struct options *o, const char *value, struct err *e)
+{
+	_cleanup_free_ char *copy = xstrdup(value);
+	char *rest = copy, *field;
+	struct share_config *c;
+
+	if (o->n_shares == ARRAY_SIZE(o->shares))
+		return err_set(e, ERR_USAGE, "--share: at most %d", SHARES_MAX);
+	c = &o->shares[o->n_shares++];
+	*c = (struct share_config){.fd = -1};
+	while ((field = strsep(&rest, ",")))
+		if (parse_share_field(c, field, e) < 0)
+			return -1;
+	if (c->fd < 0)
+		return err_set(e, ERR_USAGE, "--share: needs fd=");
 	return 0;
 }
 
@@ -229,6 +312,8 @@ static int parse_value(struct options *o, const char *name, const char *v, struc
 		return parse_cmdline(o, v, e);
 	if (str_eq(name, "--disk"))
 		return parse_disk(o, v, e);
+	if (str_eq(name, "--share"))
+		return parse_share(o, v, e);
 	if (str_eq(name, "--vsock"))
 		return parse_vsock(o, v, e);
 	if (str_eq(name, "--net"))
@@ -292,7 +377,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 		return err_set(e, ERR_USAGE, "a saved machine has its kernel already");
 	if (o->events_fd < 0)
 		return err_set(e, ERR_USAGE, "--events is missing");
-	if (o->n_disks + o->vsock + o->rng + o->net > MACHINE_DEVICES_MAX)
+	if (o->n_disks + (o->n_shares > 0) + o->vsock + o->rng + o->net > MACHINE_DEVICES_MAX)
 		return err_set(e, ERR_USAGE, "at most %d devices", MACHINE_DEVICES_MAX);
 	return 0;
 }
@@ -311,6 +396,8 @@ void options_release(struct options *o)
 	close_fd(&o->net_rings_fd);
 	close_fd(&o->net_wake_fd);
 	close_fd(&o->net_call_fd);
+	for (unsigned int i = 0; i < o->n_shares; i++)
+		close_fd(&o->shares[i].fd);
 	for (unsigned int i = 0; i < o->n_disks; i++) {
 		for (unsigned int k = 0; k < o->disks[i].n_fds; k++)
 			close_fd(&o->disks[i].fds[k]);

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "fs/server.h"
 #include "vmm/machine.h"
 
 #define OPTIONS_DISK_SERIAL_MAX 20
@@ -36,6 +37,8 @@ struct options {
 	const char *qemu;
 	struct option_disk disks[MACHINE_DEVICES_MAX];
 	unsigned int n_disks;
+	struct share_config shares[SHARES_MAX];
+	unsigned int n_shares;
 	bool vsock;
 	int vsock_listen_fd;
 	int vsock_offers_fd;

@@ -4,6 +4,7 @@
 #include "virtio/device.h"
 
 #include <assert.h>
+#include <linux/virtio_fs.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,8 +56,6 @@ static const char *device_driver(const struct virtio_device *dev)
 		return "vhost-user-vsock-device";
 	case VIRTIO_ID_RNG:
 		return "vhost-user-rng";
-	case VIRTIO_ID_FS:
-		return "vhost-user-fs-device";
 	default:
 		return "";
 	}
@@ -94,10 +93,28 @@ static void add_net(struct strv *args, const struct virtio_device *dev, unsigned
 		      config.mac[4], config.mac[5], config.mtu));
 }
 
+/* QEMU makes the configuration space of this one, too. */
+static void add_fs(struct strv *args, const struct virtio_device *dev, unsigned int i, int fd)
+{
+	struct virtio_fs_config config;
+
+	memcpy(&config, dev->config, sizeof(config));
+	add(args, "-chardev", xasprintf("socket,id=c%u,fd=%d", i, fd));
+	add(args, "-device",
+	    xasprintf("vhost-user-fs-device,chardev=c%u,bus=virtio-mmio-bus.%u,tag=%.*s,"
+		      "num-request-queues=%u,queue-size=%u",
+		      i, place(i), (int)sizeof(config.tag), (const char *)config.tag,
+		      config.num_request_queues, dev->queue_size_max));
+}
+
 static void add_device(struct strv *args, const struct virtio_device *dev, unsigned int i, int fd)
 {
 	if (dev->id == VIRTIO_ID_NET) {
 		add_net(args, dev, i);
+		return;
+	}
+	if (dev->id == VIRTIO_ID_FS) {
+		add_fs(args, dev, i, fd);
 		return;
 	}
 	add(args, "-chardev", xasprintf("socket,id=c%u,fd=%d", i, fd));

@@ -37,7 +37,7 @@ def mkjail(option, *sources):
 
 
 # The folders that a program consists of; the last is its own.
-PROGRAMS = {"msb-vmm": ("base", "virtio", "vmm"), "msb-net": ("base", "net")}
+PROGRAMS = {"msb-vmm": ("base", "virtio", "fs", "vmm"), "msb-net": ("base", "net")}
 
 
 def lists(option, program="msb-vmm"):

@@ -39,8 +39,12 @@ static int outcome(pid_t pid)
 #define BLK     (K(BLK_MMIO) | K(BLK_VHOST_USER))
 #define VSOCK   (K(VSOCK_MMIO) | K(VSOCK_VHOST_USER))
 #define RNG     (K(RNG_MMIO) | K(RNG_VHOST_USER))
-#define MMIO    (K(BLK_MMIO) | K(VSOCK_MMIO) | K(RNG_MMIO) | K(NET_MMIO) | K(BALLOON_MMIO))
-#define VHOST   (K(BLK_VHOST_USER) | K(VSOCK_VHOST_USER) | K(RNG_VHOST_USER) | K(NET_VHOST_USER))
+#define FS      (K(FS_MMIO) | K(FS_VHOST_USER))
+#define MMIO \
+	(K(BLK_MMIO) | K(VSOCK_MMIO) | K(RNG_MMIO) | K(NET_MMIO) | K(BALLOON_MMIO) | K(FS_MMIO))
+#define VHOST                                                                              \
+	(K(BLK_VHOST_USER) | K(VSOCK_VHOST_USER) | K(RNG_VHOST_USER) | K(NET_VHOST_USER) | \
+	 K(FS_VHOST_USER))
 #define LOOPS   (MAINS | MMIO | VHOST)
 #define THREADS (ALL & ~MAINS)
 #define ALL     ((1u << JAIL_KIND_COUNT) - 1)
@@ -70,10 +74,10 @@ static const struct probe {
 	{"epoll_wait", LOOPS, SYS_epoll_wait, {-1}},
 	{"epoll_ctl", LOOPS, SYS_epoll_ctl, {-1}},
 	{"poll", MMIO | MAINS | K(VCPU), SYS_poll, {0}},
-	{"preadv", BLK, SYS_preadv, {-1}},
-	{"pwritev", BLK, SYS_pwritev, {-1}},
-	{"fdatasync", BLK, SYS_fdatasync, {-1}},
-	{"fallocate", BLK, SYS_fallocate, {-1}},
+	{"preadv", BLK | FS, SYS_preadv, {-1}},
+	{"pwritev", BLK | FS, SYS_pwritev, {-1}},
+	{"fdatasync", BLK | FS, SYS_fdatasync, {-1}},
+	{"fallocate", BLK | FS, SYS_fallocate, {-1}},
 	{"getrandom", RNG, SYS_getrandom, {0}},
 	{"accept4", VSOCK, SYS_accept4, {-1}},
 	{"readv", VSOCK, SYS_readv, {-1}},
@@ -83,7 +87,7 @@ static const struct probe {
 	{"socketpair(AF_UNIX)", VSOCK, SYS_socketpair, {AF_UNIX, STREAM, 0, 0}},
 	{"sendmsg", VSOCK | VHOST, SYS_sendmsg, {-1}},
 	{"recvmsg", VHOST | MAINS, SYS_recvmsg, {-1}},
-	{"lseek", VHOST, SYS_lseek, {-1}},
+	{"lseek", VHOST | FS, SYS_lseek, {-1}},
 	{"fcntl(F_GETFL)", VHOST, SYS_fcntl, {-1, F_GETFL}},
 	{"fcntl(F_SETFL)", VHOST, SYS_fcntl, {-1, F_SETFL}},
 	{"madvise(MADV_DONTNEED)", THREADS, SYS_madvise, {0, 0, MADV_DONTNEED}},
@@ -91,7 +95,7 @@ static const struct probe {
 	{"ioctl(KVM_RUN)", K(VCPU), SYS_ioctl, {-1, (long)KVM_RUN}},
 	{"ioctl(KVM_GET_REGS)", K(VCPU) | K(MAIN_KVM), SYS_ioctl, {-1, (long)KVM_GET_REGS}},
 	{"tgkill(SIGUSR1)", K(MAIN_KVM), SYS_tgkill, {-1, -1, SIGUSR1}},
-	{"ftruncate", K(MAIN_KVM), SYS_ftruncate, {-1}},
+	{"ftruncate", K(MAIN_KVM) | FS, SYS_ftruncate, {-1}},
 	{"pwrite64", K(MAIN_KVM), SYS_pwrite64, {-1}},
 	{"wait4", K(MAIN_QEMU), SYS_wait4, {-1}},
 	{"pidfd_send_signal(SIGKILL)", K(MAIN_QEMU), SYS_pidfd_send_signal, {-1, SIGKILL}},
@@ -103,6 +107,7 @@ static const struct probe {
 	{"ioctl(KVM_CREATE_VM)", NONE, SYS_ioctl, {-1, KVM_CREATE_VM}},
 	{"ioctl(FIONREAD)", NONE, SYS_ioctl, {-1, FIONREAD}},
 	{"fcntl(F_SETOWN)", NONE, SYS_fcntl, {-1, F_SETOWN}},
+	{"fcntl(F_DUPFD_CLOEXEC)", FS, SYS_fcntl, {-1, F_DUPFD_CLOEXEC}},
 	{"fcntl(F_DUPFD)", NONE, SYS_fcntl, {-1, F_DUPFD}},
 	{"socketpair(AF_INET)", NONE, SYS_socketpair, {AF_INET, STREAM, 0, 0}},
 	{"socketpair(SOCK_DGRAM)", NONE, SYS_socketpair, {AF_UNIX, SOCK_DGRAM, 0, 0}},
@@ -112,12 +117,21 @@ static const struct probe {
 	{"madvise(MADV_REMOVE)", NONE, SYS_madvise, {0, 0, MADV_REMOVE}},
 	/* Files. */
 	{"open", NONE, SYS_open, {0}},
-	{"openat", NONE, SYS_openat, {-1}},
-	{"openat2", NONE, SYS_openat2, {-1}},
+	{"openat", FS, SYS_openat, {-1}},
+	{"openat2", FS, SYS_openat2, {-1}},
+	{"unlinkat", FS, SYS_unlinkat, {-1}},
+	{"mkdirat", FS, SYS_mkdirat, {-1}},
+	{"linkat", FS, SYS_linkat, {-1}},
+	{"fchmod", FS, SYS_fchmod, {-1}},
+	{"fsetxattr", FS, SYS_fsetxattr, {-1}},
+	{"fchmodat", NONE, SYS_fchmodat, {-1}},
+	{"fchownat", NONE, SYS_fchownat, {-1}},
+	{"setxattr", NONE, SYS_setxattr, {0}},
+	{"mknodat", NONE, SYS_mknodat, {-1}},
 	{"creat", NONE, SYS_creat, {0}},
-	{"newfstatat", NONE, SYS_newfstatat, {-1}},
+	{"newfstatat", FS, SYS_newfstatat, {-1}},
 	{"readlink", NONE, SYS_readlink, {0}},
-	{"getdents64", NONE, SYS_getdents64, {-1}},
+	{"getdents64", FS, SYS_getdents64, {-1}},
 	{"unlink", NONE, SYS_unlink, {0}},
 	{"rename", NONE, SYS_rename, {0}},
 	{"chmod", NONE, SYS_chmod, {0}},
