@@ -141,6 +141,11 @@ static unsigned long mount_flags(const struct boot_mount *m)
 
 static int point_error(int r, const struct boot_mount *m, struct err *e)
 {
+	struct stat st;
+
+	if (r == -ENOTDIR && stat(m->path, &st) == 0)
+		return err_set(e, ERR_BOOT, "cannot mount a directory at '%s': that is a file",
+			       m->path);
 	if (r == -ENOTDIR)
 		return err_set(e, ERR_BOOT, "cannot mount at '%s': there is a file on the way",
 			       m->path);
