@@ -111,7 +111,7 @@ static const struct command volume_commands[] = {
 	},
 	{
 		.name = "inspect",
-		.usage = "[OPTIONS] <NAME>",
+		.usage = "[OPTIONS] <VOLUME>",
 		.summary = "Show what a volume is and who has it",
 		COMMAND(volume_inspect),
 		.min_args = 1,
@@ -120,7 +120,7 @@ static const struct command volume_commands[] = {
 	{
 		.name = "rm",
 		.aliases = "remove",
-		.usage = "[OPTIONS] <NAME>...",
+		.usage = "[OPTIONS] <VOLUME>...",
 		.summary = "Remove volumes with all that is in them",
 		COMMAND(volume_rm),
 		.min_args = 1,

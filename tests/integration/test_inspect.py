@@ -36,7 +36,7 @@ def test_text(msb, stopped):
     assert re.search(r"\nWorkdir: +/tmp\nShell: +/bin/ash\n", text), text
     assert "\nEnvironment\n" in text and "\n  PLAIN=a b\n" in text
     assert r"  NASTY=\x1b[2J" in text and "\x1b" not in text and "\x9b" not in text
-    assert "\nMounts\n  /scratch → tmpfs (16 MiB)\n  /more → tmpfs\n" in text
+    assert "\nMounts\n  /more → tmpfs\n  /scratch → tmpfs (16 MiB)\n" in text
     assert text.endswith("\nLabels\n  app=shop\n  mark=\n")
 
 
