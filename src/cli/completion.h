@@ -4,8 +4,9 @@
  * commands, options and fixed values by itself; for the names of sandboxes and images it calls
  * `msb ls -q`, `msb images -q` and `msb volumes -q`, and nothing else.
  *
- * What a command's operands are is read from its usage: NAME is a sandbox, REFERENCE an image, VOLUME a volume,
- * IMAGE an image or a folder, SOURCE a file or a path in a sandbox, and a|b one of these words.
+ * What a command's operands are is read from its usage: NAME is a sandbox, REFERENCE an image,
+ * VOLUME a volume, IMAGE an image or a folder, SOURCE a file or a path in a sandbox, and a|b one
+ * of these words.
  */
 #pragma once
 

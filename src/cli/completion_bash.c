@@ -75,12 +75,9 @@ static void print_options(const struct command *c, const char *variable, bool va
 static void print_operand(const struct command *c)
 {
 	static const char *const names[] = {
-		[OPERAND_SANDBOX] = "sandbox",
-		[OPERAND_IMAGE] = "image",
-		[OPERAND_VOLUME] = "volume",
-		[OPERAND_IMAGE_OR_FOLDER] = "image_or_folder",
-		[OPERAND_PLACE] = "place",
-		[OPERAND_CHOICE] = "choice",
+		[OPERAND_SANDBOX] = "sandbox", [OPERAND_IMAGE] = "image",
+		[OPERAND_VOLUME] = "volume",   [OPERAND_IMAGE_OR_FOLDER] = "image_or_folder",
+		[OPERAND_PLACE] = "place",     [OPERAND_CHOICE] = "choice",
 	};
 	_cleanup_free_ char *words = NULL;
 	enum operand_kind kind = operand_kind(c, &words);

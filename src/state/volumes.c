@@ -301,7 +301,7 @@ int volumes_create(struct db *db, const struct home *h, const struct volume_new 
 		   struct volume_row *ret, struct err *e)
 {
 	_cleanup_free_ char *folder = home_path(h, "volumes");
-	struct volume_row row;
+	struct volume_row row = {0};
 
 	if (volume_name_check(v->name, e) < 0 || volume_size_check(v->kind, v->size, e) < 0)
 		return -1;

@@ -46,8 +46,9 @@ def test_json(msb, stopped):
         "seen", "Stopped", "busybox", False)
     assert j["labels"] == {"app": "shop", "mark": ""}
     assert j["config"]["cpus"] == 2 and j["config"]["memory_mib"] == 160
-    assert j["config"]["tmpfs"] == [{"path": "/scratch", "size": 16 << 20},
-                                    {"path": "/more", "size": 0}]
+    assert j["config"]["mounts"] == [
+        {"kind": "tmpfs", "target": "/more", "read_only": False},
+        {"kind": "tmpfs", "target": "/scratch", "read_only": False, "size": 16 << 20}]
     assert "NASTY=\x1b[2J\x9b\n" in j["config"]["env"]
     assert j["config"]["image"]["manifest_digest"].startswith("sha256:")
     for key in "created_at", "updated_at":
