@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import LIMIT
+from harness import LIMIT, MSB
 
 MIB = 1 << 20
 
@@ -167,3 +167,55 @@ def test_writes_survive_a_kill(vol, msb, name):
     assert check.returncode == 0, check
     assert msb("exec", name, "--", "cat", "/db/x", "/f/x").text() == "synced\n" * 2
     msb("rm", "-q", name).ok()
+
+
+# --- kills -------------------------------------------------------------------------------------
+
+KILLAT = os.environ.get("MSB_KILLAT", os.path.join(os.path.dirname(MSB),
+                                                   "../../tests/integration/killat"))
+NEVER = 10**9
+
+
+def killed_at(home, n, report, *args):
+    """Runs msb until the n-th of its system calls that change something; "killed" or "passed"."""
+    subprocess.run([KILLAT, "msb", str(n), report, MSB, *args], env=home.env(), check=False,
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
+    with open(report, encoding="utf-8") as f:
+        return f.read().split()
+
+
+@pytest.mark.parametrize("kind", ["dir", "disk"])
+@pytest.mark.parametrize("verb", ["create", "rm"])
+def test_killed_at_every_point(fresh, tmp_path, verb, kind):
+    """A volume is there as a whole or not at all, and nothing else is."""
+    report = str(tmp_path / "report")
+    create = ["volume", "create", "-q", "v", "--kind", kind]
+    command = create if verb == "create" else ["volume", "rm", "-q", "v"]
+    fresh("ls").ok()
+    folder = os.path.join(fresh.path, "volumes")
+    outcomes = set()
+
+    def prepare():
+        there = fresh("volume", "ls", "-q").text() == "v\n"
+        if there and verb == "create":
+            fresh("volume", "rm", "-q", "v").ok()
+        elif not there and verb == "rm":
+            fresh(*create).ok()
+
+    prepare()
+    word, points = killed_at(fresh, NEVER, report, *command)
+    assert word == "passed" and int(points) > 5
+    for n in range(1, int(points) + 1):
+        prepare()
+        killed_at(fresh, n, report, *command)
+        there = fresh("volume", "ls", "-q").text() == "v\n"
+        outcomes.add(there)
+        if there:
+            path = json.loads(fresh("volume", "inspect", "v", "--format", "json").ok())["path"]
+            if kind == "dir":
+                assert os.listdir(path) == []
+            else:
+                assert subprocess.run(["/sbin/e2fsck", "-fn", path], check=False, timeout=LIMIT,
+                                      capture_output=True).returncode == 0
+        assert os.listdir(folder) == ["v"] * there
+    assert outcomes == {True, False}
