@@ -270,15 +270,18 @@ static int take_cmd(struct conf *c, const char *name, const char *option, json_t
 
 static int take_image(struct conf *c, const char *name, const char *option, json_t *value)
 {
-	static const char *const known[] = {"oci", "bind", NULL};
-	json_t *source = value;
+	static const char *const known[] = {"oci", "bind", "upper_size", NULL};
+	json_t *source = value, *size;
 
 	if (json_is_object(value)) {
 		if (conf_check_members(c, name, value, known) < 0)
 			return -1;
-		if (json_object_size(value) != 1)
+		size = json_object_get(value, "upper_size");
+		if (json_object_size(value) - (size != NULL) != 1)
 			return conf_wrong(c, name, "one of oci and bind");
-		source = json_object_iter_value(json_object_iter(value));
+		if (size && take_scalar(c, "image.upper_size", "root-disk", size) < 0)
+			return -1;
+		source = json_object_get(value, "oci") ?: json_object_get(value, "bind");
 	}
 	c->image = conf_scalar(c, name, source);
 	if (c->image && json_object_get(value, "bind") && !image_is_path(c->image))

@@ -17,6 +17,10 @@
 #define DEFAULT_MEMORY (512 * MIB)
 #define DEFAULT_CPUS   1
 
+/* What an ext4 with a journal needs, and what the guest still makes in good time. */
+#define ROOT_DISK_MIN (128 * MIB)
+#define ROOT_DISK_MAX (1024 * GIB)
+
 /* How long a sandbox has to end that is replaced, and at most. */
 #define REPLACE_GRACE     (10 * UINT64_C(1000))
 #define REPLACE_GRACE_MAX (86400 * UINT64_C(1000))
@@ -24,6 +28,8 @@
 /* --- options ------------------------------------------------------------------------------- */
 
 #define FIELD(name) offsetof(struct sandbox_options, name)
+
+static opt_parse_fn opt_root_disk;
 
 const struct opt sandbox_opts[] = {
 	{"name", 'n', "NAME", opt_string, FIELD(name),
@@ -35,6 +41,9 @@ const struct opt sandbox_opts[] = {
 	{"replace-with-timeout", 0, "DURATION", opt_replace_grace, FIELD(replace_grace), NULL},
 	{"memory", 'm', "SIZE", opt_memory, FIELD(memory),
 	 "Memory, e.g. 512M or 2G [default: 512M]"},
+	{"root-disk", 0, "SIZE", opt_root_disk, FIELD(root_disk),
+	 "Size of the disk that takes what is written to the root [default: 4G]"},
+	{"oci-upper-size", 0, "SIZE", opt_root_disk, FIELD(root_disk), NULL},
 	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), "Number of virtual CPUs [default: 1]"},
 	{"env", 'e', "KEY=VALUE", opt_env, FIELD(env),
 	 "Set an environment variable; KEY alone copies the caller's"},
@@ -98,7 +107,6 @@ const struct opt sandbox_opts[] = {
 	}
 
 const struct opt later_opts[] = {
-	LATER("root-disk", 0, "SPEC", "choice of the root's disk"),
 	LATER("snapshot", 0, "NAME", "snapshots"),
 	LATER("from-snapshot", 0, "NAME", "snapshots"),
 	LATER("vsock", 0, "PATH:PORT", "sockets of the host"),
@@ -136,6 +144,19 @@ int opt_limit(const char *value, void *field, struct err *e)
 	if (ms == 0)
 		return err_set(e, ERR_INVALID, "must be at least 1 s");
 	*(uint64_t *)field = ms;
+	return 0;
+}
+
+static int opt_root_disk(const char *value, void *field, struct err *e)
+{
+	uint64_t size;
+
+	if (opt_memory(value, &size, e) < 0)
+		return -1;
+	if (size < ROOT_DISK_MIN || size > ROOT_DISK_MAX)
+		return err_set(e, ERR_INVALID, "the root's disk can have %llu MiB to %llu TiB",
+			       ROOT_DISK_MIN / MIB, ROOT_DISK_MAX / GIB / 1024);
+	*(uint64_t *)field = size;
 	return 0;
 }
 
@@ -325,6 +346,8 @@ json_t *sandbox_config_build(const struct sandbox_options *o, json_t *record)
 		      o->machine ? o->machine : "auto", "env", merged_env(image, &o->env),
 		      "entrypoint", entrypoint, "cmd",
 		      o->conf_cmd ? o->conf_cmd : json_object_get(image, "Cmd"));
+	if (j && o->root_disk)
+		json_object_set_new(j, "root_disk_bytes", json_integer((json_int_t)o->root_disk));
 	if (!j ||
 	    set_string(j, "workdir", o->workdir ? o->workdir : image_string(image, "WorkingDir")) <
 		    0 ||

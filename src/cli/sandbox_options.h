@@ -21,6 +21,7 @@ struct rlimit_options {
 struct sandbox_options {
 	char *name;
 	uint64_t memory;    /* bytes; 0: default */
+	uint64_t root_disk; /* bytes; 0: default */
 	unsigned cpus;      /* 0: default */
 	struct strv env;    /* K=V, checked */
 	struct strv labels; /* checked */

@@ -274,6 +274,7 @@ static void boot_strings(const struct sandbox_row *row, struct boot_config *boot
 	boot->user = user ? xstrdup(user) : NULL;
 	boot->image_disk = xstrdup(IMAGE_DISK);
 	boot->upper_disk = xstrdup(UPPER_DISK);
+	boot->upper_size = json_number_of(row->config, "root_disk_bytes");
 	json_add_strings(&boot->env, json_object_get(row->config, "env"));
 }
 

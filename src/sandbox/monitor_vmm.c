@@ -64,7 +64,6 @@ static int add_file(struct child_args *a, const char *option, const char *path, 
 
 static int add_disks(struct monitor *m, struct child_args *a, struct err *e)
 {
-	_cleanup_free_ char *template = program_relative_path("upper.ext4");
 	_cleanup_free_ char *image = xstrdup("--disk=ro,serial=image");
 	int fd;
 
@@ -82,7 +81,7 @@ static int add_disks(struct monitor *m, struct child_args *a, struct err *e)
 		image = next;
 	}
 	strv_add(&a->argv, image);
-	fd = upper_open(m->sandbox_dir, m->spec.ephemeral, template, e);
+	fd = upper_open(m->sandbox_dir, m->spec.ephemeral, m->spec.boot.upper_size, e);
 	if (fd < 0)
 		return -1;
 	strv_take(&a->argv, xasprintf("--disk=rw,serial=upper,fd=%d", child_hand_over(a, fd)));

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/copy_file.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +34,24 @@ static int create(int dir, bool ephemeral)
 	return fd;
 }
 
-int upper_open(int sandbox_dir, bool ephemeral, const char *template_path, struct err *e)
+/* Of the usual size, which grows, or for a smaller disk the smallest. */
+static int open_template(uint64_t size, struct err *e)
+{
+	_cleanup_free_ char *usual = program_relative_path("upper.ext4");
+	_cleanup_free_ char *small = program_relative_path("volume.ext4");
+	_cleanup_close_ int fd = open(usual, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "cannot open '%s'", usual);
+	if (size == 0 || size >= (uint64_t)st.st_size)
+		return steal_fd(&fd);
+	close_fd(&fd);
+	fd = open(small, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, errno, "cannot open '%s'", small) : steal_fd(&fd);
+}
+
+int upper_open(int sandbox_dir, bool ephemeral, uint64_t size, struct err *e)
 {
 	_cleanup_close_ int from = -1, to = -1;
 	int r;
@@ -45,13 +63,15 @@ int upper_open(int sandbox_dir, bool ephemeral, const char *template_path, struc
 		if (errno != ENOENT)
 			return err_sys(e, errno, "cannot open the sandbox's disk");
 	}
-	from = open(template_path, O_RDONLY | O_CLOEXEC);
+	from = open_template(size, e);
 	if (from < 0)
-		return err_sys(e, errno, "cannot open '%s'", template_path);
+		return -1;
 	to = create(sandbox_dir, ephemeral);
 	if (to < 0)
 		return err_sys(e, errno, "cannot create the sandbox's disk");
 	r = copy_file_sparse(from, to);
+	if (r == 0 && size && ftruncate(to, (off_t)size) < 0)
+		r = -errno;
 	if (r == 0 && !ephemeral && renameat(sandbox_dir, UPPER_TEMP, sandbox_dir, UPPER_NAME) < 0)
 		r = -errno;
 	if (r < 0) {

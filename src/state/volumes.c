@@ -73,9 +73,11 @@ int volume_name_check(const char *name, struct err *e)
 
 int volume_size_check(enum volume_kind kind, uint64_t size, struct err *e)
 {
-	if (size > VOLUME_SIZE_MAX)
-		return err_set(e, ERR_INVALID, "a volume can have at most %llu TiB",
-			       (unsigned long long)(VOLUME_SIZE_MAX / GIB / 1024));
+	uint64_t max = kind == VOLUME_DISK ? VOLUME_DISK_MAX : VOLUME_SIZE_MAX;
+
+	if (size > max)
+		return err_set(e, ERR_INVALID, "a volume of the kind %s can have at most %llu TiB",
+			       kind_names[kind], (unsigned long long)(max / GIB / 1024));
 	if (kind == VOLUME_DISK && size && size < VOLUME_DISK_MIN)
 		return err_set(e, ERR_INVALID,
 			       "a disk of %llu MiB is too small for ext4 (at least %llu MiB)",

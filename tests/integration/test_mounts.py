@@ -269,6 +269,20 @@ def test_full_machine(msb, folder):
         saying="too many disks")
 
 
+def test_root_disk(msb, name):
+    """Smaller and larger than usual; it has its size at the next start as well."""
+    for size, blocks in ("128M", 128 << 10), ("5G", 5 << 20):
+        r = msb("run", "-q", "--root-disk", size, "busybox", "--", "df", "-k", "/")
+        assert 0.8 * blocks < int(r.text().splitlines()[-1].split()[1]) <= blocks
+    msb("run", "-q", "--name", name, "--root-disk", "256M", "busybox", "--", "sh", "-c",
+        "echo kept > /x").ok()
+    assert "256 MiB (managed, ext4)" in msb("inspect", name).text()
+    r = msb("exec", name, "--", "sh", "-c", "cat /x; dd if=/dev/zero of=/big bs=1M count=300")
+    assert r.rc == 1 and r.out == b"kept\n" and b"No space left" in r.err
+    assert is_clean(os.path.join(msb.path, "sandboxes", name, "upper.ext4"))
+    msb("run", "--root-disk", "64M", "busybox", "--", "true").failed(rc=2, saying="128 MiB")
+
+
 def test_unusable_disks(msb, folder):
     for name, content in ("qcow2", b"QFI\xfb"), ("vmdk", b"KDMV"):
         path = folder / name
