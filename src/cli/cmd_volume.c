@@ -8,8 +8,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
-#include <unistd.h>
 
 /* --- what there is to say about one -------------------------------------------------------- */
 
@@ -308,65 +306,27 @@ static const struct opt volume_prune_opts[] = {
 const struct opt *const volume_prune_options[] = {volume_prune_opts, NULL};
 const size_t volume_prune_args_size = sizeof(struct volume_prune_args);
 
-/* 1 for yes, 0 for anything else, -1 when there is nobody to ask. */
-static int ask(struct err *e)
-{
-	char answer[16];
-
-	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-		err_set(e, ERR_INVALID, "nobody can confirm that volumes are to be removed");
-		return err_hint(e, "confirm it with --yes, or see what would go with --dry-run");
-	}
-	fputs("Remove all volumes not attached to sandboxes, with what is in them? [y/N] ", stderr);
-	if (!fgets(answer, sizeof(answer), stdin))
-		return 0;
-	answer[strcspn(answer, "\n")] = '\0';
-	return strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0;
-}
-
-/* One that was attached meanwhile stays, as does one that somebody else has removed. */
-static int prune_one(struct cli *cli, const struct volume_row *row,
-		     const struct volume_prune_args *a, struct err *e)
-{
-	if (row->users.n)
-		return 0;
-	if (a->dry_run || volumes_remove(&cli->db, &cli->home, row->name, e) == 0)
-		return 1;
-	return e->code == ERR_BUSY || e->code == ERR_NOT_FOUND ? 0 : -1;
-}
-
 int cmd_volume_prune(struct cli *cli, void *args, struct operands *ops, struct err *e)
 {
 	const struct volume_prune_args *a = args;
-	json_t *removed = json_array();
-	struct volume_row *rows;
+	struct strv names = {0};
 	uint64_t bytes = 0;
-	size_t n;
 	int r = 1;
 
 	if (!a->yes && !a->dry_run)
-		r = ask(e);
+		r = cli_confirm("volumes", "Remove all volumes not attached to sandboxes?", e);
 	if (r <= 0)
 		return r;
-	if (cli_open_to_remove(cli, e) < 0 || volumes_list(&cli->db, &cli->home, &rows, &n, e) < 0)
-		return -1;
-	for (size_t i = 0; r >= 0 && i < n; i++) {
-		uint64_t used = volume_used(&cli->home, &rows[i]);
-
-		r = prune_one(cli, &rows[i], a, e);
-		if (r <= 0)
-			continue;
-		bytes += used;
-		json_array_append_new(removed, json_string(rows[i].name));
-		print_success(a->quiet || a->format, a->dry_run ? "Would remove" : "Removed",
-			      rows[i].name, 0);
-	}
-	if (r >= 0 && a->format)
-		print_json(json_pack("{s:O, s:I}", "volumes_removed", removed, "bytes_reclaimed",
-				     (json_int_t)bytes));
-	else if (r >= 0 && !a->quiet && json_array_size(removed) == 0)
+	r = cli_open_to_remove(cli, e);
+	if (r == 0)
+		r = volumes_prune(&cli->db, &cli->home, a->dry_run, &names, &bytes, e);
+	if (r == 0 && a->format)
+		print_json(json_pack("{s:o, s:I}", "volumes_removed", message_strings(&names),
+				     "bytes_reclaimed", (json_int_t)bytes));
+	else if (r == 0 && !a->quiet && names.n == 0)
 		fputs("Nothing to prune.\n", stderr);
-	volume_rows_free(rows, n);
-	json_decref(removed);
-	return r < 0 ? -1 : 0;
+	for (size_t i = 0; r == 0 && !a->format && i < names.n; i++)
+		print_success(a->quiet, a->dry_run ? "Would remove" : "Removed", names.v[i], 0);
+	strv_release(&names);
+	return r;
 }

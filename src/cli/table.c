@@ -385,6 +385,20 @@ static const struct command commands[] = {
 		.subcommands = volume_commands,
 	},
 	{
+		.name = "df",
+		.group = "Storage",
+		.usage = "[OPTIONS]",
+		.summary = "Show what sandboxes, images and volumes occupy",
+		COMMAND(df),
+	},
+	{
+		.name = "prune",
+		.group = "Storage",
+		.usage = "[OPTIONS]",
+		.summary = "Remove what no sandbox needs",
+		COMMAND(prune),
+	},
+	{
 		.name = "volumes",
 		.usage = "[OPTIONS]",
 		.summary = "List volumes",

@@ -319,8 +319,8 @@ void limits_paused(struct monitor *m);
 
 /* --- upper.c --- */
 /*
- * Opens the writable disk: the sandbox's upper.ext4, made from a template if it is not there, or for
- * an ephemeral sandbox a copy of a template without a name. `size` is that of the disk in bytes,
- * to which the guest grows the file system; 0: as it comes. A descriptor, or -1.
+ * Opens the writable disk: the sandbox's upper.ext4, made from a template if it is not there,
+ * or for an ephemeral sandbox a copy of a template without a name. `size` is that of the disk
+ * in bytes, to which the guest grows the file system; 0: as it comes. A descriptor, or -1.
  */
 int upper_open(int sandbox_dir, bool ephemeral, uint64_t size, struct err *e);

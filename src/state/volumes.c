@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -104,22 +103,11 @@ char *volume_path(const struct home *h, const char *name, enum volume_kind kind)
 				  : home_path(h, "volumes/%s/" DISK_NAME, name);
 }
 
-static uint64_t used; /* nftw(3) takes no argument for its function */
-
-static int count_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	if (type != FTW_NS)
-		used += (uint64_t)st->st_blocks * 512;
-	return 0;
-}
-
 uint64_t volume_used(const struct home *h, const struct volume_row *row)
 {
 	_cleanup_free_ char *path = volume_path(h, row->name, row->kind);
 
-	used = 0;
-	nftw(path, count_file, 16, FTW_PHYS | FTW_MOUNT);
-	return used;
+	return tree_disk_bytes(path);
 }
 
 /* An image of the size, which the file system in it grows to when it is first mounted. */
@@ -481,6 +469,32 @@ int volumes_remove(struct db *db, const struct home *h, const char *name, struct
 		return -1;
 	r = remove_tree(AT_FDCWD, staged);
 	return r < 0 && r != -ENOENT ? err_sys(e, -r, "cannot remove '%s'", staged) : 0;
+}
+
+int volumes_prune(struct db *db, const struct home *h, bool dry_run, struct strv *ret_names,
+		  uint64_t *ret_bytes, struct err *e)
+{
+	struct volume_row *rows;
+	size_t n;
+	int r = volumes_list(db, h, &rows, &n, e);
+
+	if (r < 0)
+		return -1;
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		uint64_t bytes = volume_used(h, &rows[i]);
+
+		if (rows[i].users.n)
+			continue;
+		if (!dry_run && volumes_remove(db, h, rows[i].name, e) < 0) {
+			/* Attached, or removed, meanwhile. */
+			r = e->code == ERR_BUSY || e->code == ERR_NOT_FOUND ? 0 : -1;
+			continue;
+		}
+		strv_add(ret_names, rows[i].name);
+		*ret_bytes += bytes;
+	}
+	volume_rows_free(rows, n);
+	return r < 0 ? -1 : 0;
 }
 
 /* --- sandboxes ----------------------------------------------------------------------------- */

@@ -74,6 +74,13 @@ int volumes_list(struct db *db, const struct home *h, struct volume_row **ret, s
 int volumes_remove(struct db *db, const struct home *h, const char *name, struct err *e);
 
 /*
+ * Removes all that no sandbox has, or with `dry_run` only says which: adds their names and what
+ * they occupied to `ret_names` and `ret_bytes`. 0 or -1.
+ */
+int volumes_prune(struct db *db, const struct home *h, bool dry_run, struct strv *ret_names,
+		  uint64_t *ret_bytes, struct err *e);
+
+/*
  * Records which volumes a new sandbox has, by the mounts of its configuration. The caller has begun
  * a transaction. 0, or -1 with ERR_NOT_FOUND if one of them is gone.
  */

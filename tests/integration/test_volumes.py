@@ -147,6 +147,36 @@ def test_prune(vol, msb, name):
     msb("rm", "-q", name).ok()
 
 
+def test_df_and_prune(fresh, archives, name):
+    assert fresh("df").text().splitlines()[0].split() == [
+        "TYPE", "COUNT", "ACTIVE", "SIZE", "RECLAIMABLE"]
+    fresh("load", "-q", "-i", archives["busybox"]).ok()
+    fresh("volume", "create", "-q", "spare").ok()
+    fresh("create", "-q", "--name", name, "-v", "used:/u", "busybox").ok()
+    try:
+        j = json.loads(fresh("df", "--format", "json").ok())
+        assert {k: (j[k]["count"], j[k]["active"]) for k in ("sandboxes", "images", "volumes")} == {
+            "sandboxes": (1, 1), "images": (1, 1), "volumes": (2, 1)}
+        assert j["sandboxes"]["reclaimable_bytes"] == 0 == j["images"]["reclaimable_bytes"]
+        assert j["sandboxes"]["disk_bytes"] > 0 < j["images"]["disk_bytes"]
+        assert j["total_disk_bytes"] >= sum(
+            j[k]["disk_bytes"] for k in ("sandboxes", "images", "volumes"))
+        assert [(v["name"], v["sandboxes"]) for v in j["volumes"]["items"]] == [
+            ("spare", []), ("used", [name])]
+        fresh("prune").failed(saying="nobody can confirm")
+        assert json.loads(fresh("prune", "-y", "--format", "json").ok())["images_removed"] == []
+    finally:
+        fresh("rm", "-q", "-f", name).ok()
+    j = json.loads(fresh("prune", "--dry-run", "--volumes", "--format", "json").ok())
+    assert (j["images_removed"], j["volumes_removed"]) == (["busybox"], ["spare", "used"])
+    assert fresh("prune", "-y", "-q").ok() == b""
+    assert fresh("images", "-q").ok() == b""
+    assert fresh("volumes", "-q").text() == "spare\nused\n"
+    assert b"Removed" in fresh("prune", "-y", "--volumes").err
+    assert fresh("prune", "-y", "--volumes").err == b"Nothing to prune.\n"
+    assert json.loads(fresh("df", "--format", "json").ok())["volumes"]["count"] == 0
+
+
 def test_writes_survive_a_kill(vol, msb, name):
     """What was synced is there after the machine died, and the file system needs no repair."""
     vol("create", "-q", "db", "--kind", "disk", "--size", "128M").ok()
