@@ -228,33 +228,47 @@ static int mount_disk(const struct boot_mount *m, struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot grow the disk at '%s'", m->path) : 0;
 }
 
-/* With its flags from the first moment that it is there. */
+/* With its flags from the first moment that it is there. 0 or -errno. */
+static int attach(int tree, uint64_t attributes, const char *path)
+{
+	struct mount_attr attr = {.attr_set = attributes};
+
+	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
+	    move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) <
+		    0)
+		return -errno;
+	return 0;
+}
+
+int share_mount(int shares, const char *name, uint64_t attributes, const char *path)
+{
+	_cleanup_close_ int tree = open_tree(shares, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	return tree < 0 ? -errno : attach(tree, attributes, path);
+}
+
 static int mount_share(const struct boot_mount *m, int shares, struct err *e)
 {
-	struct mount_attr attr = {
-		.attr_set = (m->read_only ? MOUNT_ATTR_RDONLY : 0) |
-			    (m->noexec ? MOUNT_ATTR_NOEXEC : 0) |
-			    (m->nosuid ? MOUNT_ATTR_NOSUID : 0) | (m->nodev ? MOUNT_ATTR_NODEV : 0),
-	};
-	_cleanup_close_ int tree = -1;
+	uint64_t attributes =
+		(m->read_only ? MOUNT_ATTR_RDONLY : 0) | (m->noexec ? MOUNT_ATTR_NOEXEC : 0) |
+		(m->nosuid ? MOUNT_ATTR_NOSUID : 0) | (m->nodev ? MOUNT_ATTR_NODEV : 0);
+	_cleanup_close_ int tree =
+		open_tree(shares, m->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	struct stat st;
+	int r;
 
-	tree = open_tree(shares, m->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (tree < 0 || fstat(tree, &st) < 0)
 		return err_sys(e, errno, "cannot open the share for '%s'", m->path);
 	if (S_ISDIR(st.st_mode) == m->file)
 		return err_set(e, ERR_BOOT, "the share for '%s' is no %s", m->path,
 			       m->file ? "file" : "directory");
-	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
-	    move_mount(tree, "", AT_FDCWD, m->path,
-		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
-		return err_sys(e, errno, "cannot mount the share at '%s'", m->path);
-	return 0;
+	r = attach(tree, attributes, m->path);
+	return r < 0 ? err_sys(e, -r, "cannot mount the share at '%s'", m->path) : 0;
 }
 
 int mounts_open_shares(const struct boot_config *c, int *ret, struct err *e)
 {
-	bool any = false;
+	bool any = c->root_share;
 
 	*ret = -1;
 	for (size_t i = 0; i < c->n_mounts; i++)

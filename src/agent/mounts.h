@@ -17,6 +17,9 @@ int disk_find(const char *disk, char *path, size_t size, struct err *e);
 /* Grows a mounted ext4 on this device to `size` bytes when it is smaller. 0 or -errno. */
 int disk_grow(const char *device, const char *mounted, uint64_t size);
 
+/* Mounts a share at an absolute path, with the flags that it is to have. 0 or -errno. */
+int share_mount(int shares, const char *name, uint64_t attributes, const char *path);
+
 /*
  * Mounts the file system of all shares at a directory of the initramfs, if there is any share.
  * `ret` is a descriptor of it, or -1 when there is none. 0 or -1.

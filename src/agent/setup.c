@@ -103,6 +103,16 @@ static int mount_disks(const struct boot_config *c, struct err *e)
 	return 0;
 }
 
+/* It is both what would be the image and the root. */
+static int mount_shared_root(const struct boot_config *c, int shares, struct err *e)
+{
+	int r = share_mount(shares, c->root_share, MOUNT_ATTR_RDONLY, IMAGE_DIR);
+
+	if (r == 0)
+		r = share_mount(shares, c->root_share, 0, ROOT_DIR);
+	return r < 0 ? err_sys(e, -r, "cannot mount the folder that is the root") : 0;
+}
+
 /* --- the layer of this boot ---------------------------------------------------------------- */
 
 /* Whether a line of a hosts file names `name`. */
@@ -211,19 +221,42 @@ static int fill_layer(const struct boot_config *c, const char *hostname)
 	return r;
 }
 
+/*
+ * A root that is a folder of the host has no layer above it: the files of this boot are mounted
+ * one by one, those that cannot be excepted. The root is "/" already.
+ */
+static void show_layer_files(int layer)
+{
+	static const char *const names[] = {"hosts", "hostname", "resolv.conf"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = xasprintf("/etc/%s", names[i]);
+		_cleanup_close_ int fd = -1;
+
+		if (faccessat(layer, names[i], F_OK, 0) < 0)
+			continue;
+		fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+		if (fd >= 0)
+			share_mount(layer, names[i], 0, path);
+	}
+}
+
 /* --- mounts -------------------------------------------------------------------------------- */
 
 /*
  * The layer below has the directory, but an older boot of this sandbox may have put something
- * else there (or nothing). Mount points are never reached through a symbolic link.
+ * else there (or nothing). Mount points are never reached through a symbolic link. With `keeps`
+ * what is there is not ours to remove.
  */
-static int reserve_dir(const char *path)
+static int reserve_dir(const char *path, bool keeps)
 {
 	struct stat st;
 
 	if (lstat(path, &st) == 0) {
 		if (S_ISDIR(st.st_mode))
 			return 0;
+		if (keeps)
+			return -ENOTDIR;
 		if (unlink(path) < 0)
 			return -errno;
 	}
@@ -264,7 +297,7 @@ static int switch_root(struct setup *s, struct err *e)
 	if (s->boot_root < 0 || s->new_root < 0 || fchdir(s->new_root) < 0)
 		return err_sys(e, errno, "cannot enter the new root");
 	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-		r = reserve_dir(reserved[i]);
+		r = reserve_dir(reserved[i], s->is_shared);
 		if (r < 0)
 			return err_sys(e, -r, "cannot make the directory '/%s'", reserved[i]);
 	}
@@ -352,19 +385,25 @@ int setup_root(struct setup *s, const struct boot_config *c, struct err *e)
 		"/work,index=off,metacopy=off,redirect_dir=on,uuid=null,xino=on";
 	const struct rlimit nofile = {.rlim_cur = NOFILE_SOFT, .rlim_max = NOFILE_HARD};
 	const char *hostname = c->hostname && *c->hostname ? c->hostname : "sandbox";
-	_cleanup_close_ int shares = -1;
+	_cleanup_close_ int shares = -1, layer = -1;
 	int r;
 
-	if (mount_disks(c, e) < 0 || mounts_open_shares(c, &shares, e) < 0 ||
+	s->is_shared = c->root_share;
+	if (mounts_open_shares(c, &shares, e) < 0 ||
+	    (s->is_shared ? mount_shared_root(c, shares, e) : mount_disks(c, e)) < 0 ||
 	    (c->has_network && network_up(&c->network, e) < 0))
 		return -1;
 	r = fill_layer(c, hostname);
 	if (r < 0)
 		return err_sys(e, -r, "cannot prepare /etc");
-	if (mount("root", ROOT_DIR, "overlay", MS_NOATIME, options) < 0)
+	layer = open(LAYER_DIR "/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!s->is_shared && mount("root", ROOT_DIR, "overlay", MS_NOATIME, options) < 0)
 		return err_sys(e, errno, "cannot join the image and the writable disk");
-	if (switch_root(s, e) < 0 || mount_system(s, e) < 0 || mounts_make(c, shares, e) < 0 ||
-	    write_scripts(c, e) < 0)
+	if (switch_root(s, e) < 0 || mount_system(s, e) < 0)
+		return -1;
+	if (s->is_shared)
+		show_layer_files(layer);
+	if (mounts_make(c, shares, e) < 0 || write_scripts(c, e) < 0)
 		return -1;
 	if (sethostname(hostname, strlen(hostname)) < 0)
 		return err_sys(e, errno, "cannot set the host name '%s'", hostname);
@@ -395,7 +434,7 @@ int setup_undo(struct setup *s)
 	if (fchdir(s->boot_root) < 0 || chroot(".") < 0)
 		return -errno;
 	/* If something still holds it, at least nothing is left in memory. */
-	if (umount2(UPPER_DIR, 0) < 0 &&
+	if (!s->is_shared && umount2(UPPER_DIR, 0) < 0 &&
 	    mount(NULL, UPPER_DIR, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
 		r = -errno;
 	sync();

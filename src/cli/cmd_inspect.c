@@ -120,12 +120,17 @@ static void print_resources(json_t *config, json_t *disk)
 	printf("  %-*s%u\n", FIELD_WIDTH - 2, "CPUs:", (unsigned)json_number_of(config, "cpus"));
 	printf("  %-*s%u MiB\n", FIELD_WIDTH - 2,
 	       "Memory:", (unsigned)json_number_of(config, "memory_mib"));
-	if (disk) {
+	if (json_is_object(disk)) {
 		_cleanup_free_ char *used = format_bytes(json_number_of(disk, "disk_bytes"));
 
 		printf("  %-*s%u MiB (managed, %s), occupies %s\n", FIELD_WIDTH - 2,
 		       "Root Disk:", (unsigned)(json_number_of(disk, "size_bytes") / MIB),
 		       json_string_of(disk, "filesystem"), used);
+	}
+	if (json_string_of(config, "root_dir")) {
+		_cleanup_free_ char *path = str_printable(json_string_of(config, "root_dir"));
+
+		printf("  %-*s%s (rw)\n", FIELD_WIDTH - 2, "Root Folder:", path);
 	}
 	print_limit(config, "max_duration_secs", "Max Duration:");
 	print_limit(config, "idle_timeout_secs", "Idle Timeout:");

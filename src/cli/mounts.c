@@ -253,11 +253,28 @@ static int add_mount(struct cli *cli, struct launch_spec *s, json_t *config, con
 	return r < 0 ? too_many(e) : 0;
 }
 
+/* It may be filled no further than a disk in its place. */
+static void add_root_share(json_t *config, struct launch_spec *s)
+{
+	const char *dir = json_string_of(config, "root_dir");
+	uint64_t quota = json_number_of(config, "root_disk_bytes");
+
+	if (!dir)
+		return;
+	s->boot.root_share = xasprintf("%zu", s->n_shares);
+	s->shares[s->n_shares++] = (struct share_spec){
+		.path = xstrdup(dir),
+		.quota = quota ? quota : MOUNT_QUOTA_DEFAULT,
+		.stat_virt = STAT_VIRT_RELAXED,
+	};
+}
+
 int mounts_launch(struct cli *cli, json_t *config, struct launch_spec *s, struct err *e)
 {
 	json_t *item;
 	size_t i;
 
+	add_root_share(config, s);
 	json_array_foreach (json_object_get(config, "mounts"), i, item) {
 		struct mount m;
 		int r;

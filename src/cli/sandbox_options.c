@@ -43,6 +43,8 @@ const struct opt sandbox_opts[] = {
 	 "Memory, e.g. 512M or 2G [default: 512M]"},
 	{"root-disk", 0, "SIZE", opt_root_disk, FIELD(root_disk),
 	 "Size of the disk that takes what is written to the root [default: 4G]"},
+	{"rw-root", 0, NULL, NULL, FIELD(rw_root),
+	 "Write to the folder that is the root, not to a disk of the sandbox"},
 	{"oci-upper-size", 0, "SIZE", opt_root_disk, FIELD(root_disk), NULL},
 	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), "Number of virtual CPUs [default: 1]"},
 	{"env", 'e', "KEY=VALUE", opt_env, FIELD(env),
@@ -263,6 +265,9 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 		return -1;
 	if (image && check_image(image, e) < 0)
 		return -1;
+	if (o->rw_root && image && !image_is_path(image))
+		return err_set(e, ERR_USAGE,
+			       "'--rw-root' needs a folder as root, not the image '%s'", image);
 	if (o->memory && (o->memory < SPEC_MEMORY_MIB_MIN * MIB ||
 			  o->memory > (uint64_t)SPEC_MEMORY_MIB_MAX * MIB))
 		return err_set(e, ERR_INVALID, "memory must be at least %d MiB",

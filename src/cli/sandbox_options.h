@@ -34,6 +34,7 @@ struct sandbox_options {
 	char *platform;
 	char *progress;
 	struct mount_options mounts;
+	bool rw_root;
 	struct rlimit_options rlimits;
 	struct strv scripts;      /* NAME=BODY */
 	struct strv raw_scripts;  /* NAME=BODY */

@@ -156,6 +156,18 @@ static int make_from_dir(struct cli *cli, const struct sandbox_options *o, const
 	return -1;
 }
 
+/* The sandbox may be started from another directory. */
+static int store_root_dir(const char *dir, json_t *config, struct err *e)
+{
+	_cleanup_free_ char *path = realpath(dir, NULL);
+
+	if (!path)
+		return err_sys(e, errno, "cannot use '%s' as root file system", dir);
+	return json_object_set_new(config, "root_dir", json_string(path)) < 0
+		       ? err_set(e, ERR_INVALID, "options must be valid UTF-8")
+		       : 0;
+}
+
 /* The configuration of a new sandbox, owned, for which the image is brought in. Or NULL. */
 static json_t *make_config(struct cli *cli, const struct sandbox_options *o, const char *image,
 			   struct err *e)
@@ -170,6 +182,10 @@ static json_t *make_config(struct cli *cli, const struct sandbox_options *o, con
 			err_set(e, ERR_INVALID, "options must be valid UTF-8");
 	}
 	json_decref(record);
+	if (config && o->rw_root && store_root_dir(image, config, e) < 0) {
+		json_decref(config);
+		return NULL;
+	}
 	if (config && (guest_options_store(o, config, e) < 0 ||
 		       mount_options_store(&o->mounts, config, e) < 0 ||
 		       network_options_store(&o->network, config, e) < 0)) {
@@ -216,7 +232,7 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 	if (config && (!command || check_command(config, command, e) == 0) &&
 	    (!exists || remove_old(cli, &old, grace_ms, e) == 0) &&
 	    mounts_make_volumes(cli, &o->mounts, &volumes, e) == 0) {
-		if (image_is_path(image))
+		if (image_is_path(image) && !o->rw_root)
 			r = make_from_dir(cli, o, image, ephemeral, config, ret, ret_lock, e);
 		else
 			r = sandboxes_create(&cli->db, &cli->home, o->name, image, ephemeral,
@@ -244,6 +260,8 @@ static int image_files(struct cli *cli, const struct sandbox_row *row, struct st
 	json_t *disk, *item;
 	size_t i;
 
+	if (json_string_of(row->config, "root_dir"))
+		return 0;
 	if (json_is_null(json_object_get(row->config, "image"))) {
 		strv_take(ret, home_path(&cli->home, "sandboxes/%s/root.erofs", row->name));
 		return 0;
@@ -272,9 +290,11 @@ static void boot_strings(const struct sandbox_row *row, struct boot_config *boot
 	boot->hostname = xstrndup(hostname ? hostname : row->name, SANDBOX_HOSTNAME_MAX);
 	boot->workdir = workdir ? xstrdup(workdir) : NULL;
 	boot->user = user ? xstrdup(user) : NULL;
-	boot->image_disk = xstrdup(IMAGE_DISK);
-	boot->upper_disk = xstrdup(UPPER_DISK);
-	boot->upper_size = json_number_of(row->config, "root_disk_bytes");
+	if (!json_string_of(row->config, "root_dir")) {
+		boot->image_disk = xstrdup(IMAGE_DISK);
+		boot->upper_disk = xstrdup(UPPER_DISK);
+		boot->upper_size = json_number_of(row->config, "root_disk_bytes");
+	}
 	json_add_strings(&boot->env, json_object_get(row->config, "env"));
 }
 

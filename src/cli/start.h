@@ -6,6 +6,7 @@
  *   {"image": RECORD of msb-image, or null for a directory, "disk": [absolute paths],
  *    "cpus", "memory_mib", "machine", "kernel", "hostname", "workdir", "user", "shell",
  *    "env": [K=V], "entrypoint": [..], "cmd": [..],
+ *    "root_dir": absolute path of the folder that is the root and is written to; else missing,
  *    "root_disk_bytes": of the writable disk; missing: as it comes,
  *    "mounts": [{"kind": "dir", "file", "named", "disk" or "tmpfs", "source", "target",
  *       "read_only", "noexec", "nosuid", "nodev", "follow_root_symlinks", "stat_virt",

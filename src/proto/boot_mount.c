@@ -46,10 +46,9 @@ static int malformed(struct err *e, const char *key)
 	return err_set(e, ERR_INVALID, "malformed message: '%s' of a mount", key);
 }
 
-/* A name that is one part of a path, so that it leads nowhere else. */
-static bool source_ok(const char *s)
+bool boot_share_name_ok(const char *s)
 {
-	return s && *s && strlen(s) <= SOURCE_MAX && !strchr(s, '/') && strcmp(s, ".") != 0 &&
+	return *s && strlen(s) <= SOURCE_MAX && !strchr(s, '/') && strcmp(s, ".") != 0 &&
 	       strcmp(s, "..") != 0;
 }
 
@@ -106,7 +105,7 @@ static int read_mount(json_t *j, struct boot_mount *m, struct err *e)
 		return -1;
 	if (!path_ok(m->path))
 		return malformed(e, "path");
-	if (m->kind != BOOT_MOUNT_TMPFS && !source_ok(m->source))
+	if (m->kind != BOOT_MOUNT_TMPFS && (!m->source || !boot_share_name_ok(m->source)))
 		return malformed(e, "source");
 	if (m->fstype && (!*m->fstype || strlen(m->fstype) > FSTYPE_MAX))
 		return malformed(e, "fstype");

@@ -25,6 +25,9 @@ struct boot_mount {
 	bool read_only, noexec, nosuid, nodev;
 };
 
+/* Whether it can be a name in the root of the shared file system, and leads nowhere else. */
+bool boot_share_name_ok(const char *s);
+
 void boot_mount_release(struct boot_mount *m);
 /* {"kind": K, "path": P, ...}, without what is not set; NULL when a string is not UTF-8. */
 json_t *boot_mount_to_json(const struct boot_mount *m);

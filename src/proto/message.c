@@ -485,6 +485,7 @@ void boot_config_release(struct boot_config *c)
 	free(c->user);
 	free(c->image_disk);
 	free(c->upper_disk);
+	free(c->root_share);
 	for (size_t i = 0; i < c->n_mounts; i++)
 		boot_mount_release(&c->mounts[i]);
 	for (size_t i = 0; i < c->n_scripts; i++)
@@ -521,7 +522,8 @@ json_t *boot_config_to_json(const struct boot_config *c)
 	if (!j || set_string(j, "hostname", c->hostname) < 0 ||
 	    set_string(j, "workdir", c->workdir) < 0 || set_string(j, "user", c->user) < 0 ||
 	    set_string(j, "image_disk", c->image_disk) < 0 ||
-	    set_string(j, "upper_disk", c->upper_disk) < 0)
+	    set_string(j, "upper_disk", c->upper_disk) < 0 ||
+	    set_string(j, "root_share", c->root_share) < 0)
 		goto fail;
 	set_u64(j, "upper_size", c->upper_size);
 	set_u64(j, "time_ns", c->time_ns);
@@ -595,11 +597,16 @@ int boot_config_from_json(json_t *j, struct boot_config *ret, struct err *e)
 	    get_string(j, "workdir", &c.workdir, e) < 0 || get_string(j, "user", &c.user, e) < 0 ||
 	    get_string(j, "image_disk", &c.image_disk, e) < 0 ||
 	    get_string(j, "upper_disk", &c.upper_disk, e) < 0 ||
+	    get_string(j, "root_share", &c.root_share, e) < 0 ||
 	    get_u64(j, "upper_size", INT64_MAX, &c.upper_size, e) < 0 ||
 	    get_u64(j, "time_ns", INT64_MAX, &c.time_ns, e) < 0 || get_mounts(j, &c, e) < 0 ||
 	    get_guest(j, &c, e) < 0)
 		goto fail;
-	if (!c.image_disk || !c.upper_disk) {
+	if (c.root_share && (c.image_disk || c.upper_disk || !boot_share_name_ok(c.root_share))) {
+		bad_field(e, "root_share", "the name of a share, without disks beside it");
+		goto fail;
+	}
+	if (!c.root_share && (!c.image_disk || !c.upper_disk)) {
 		err_set(e, ERR_INVALID, "malformed message: no root disks");
 		goto fail;
 	}

@@ -111,11 +111,13 @@ struct boot_network {
 /* What the agent needs to know to make the sandbox's root and environment. */
 struct boot_config {
 	char *hostname;
-	struct strv env;     /* K=V of every program: image, then sandbox */
-	char *workdir;       /* NULL: / */
-	char *user;          /* NULL: root */
+	struct strv env; /* K=V of every program: image, then sandbox */
+	char *workdir;   /* NULL: / */
+	char *user;      /* NULL: root */
+	/* The root is one of these: two disks that are joined, or a share that is written to. */
 	char *image_disk;    /* serial or device of the read-only EROFS disk */
 	char *upper_disk;    /* the same of the ext4 disk that takes the writes */
+	char *root_share;    /* its name in the shared file system */
 	uint64_t upper_size; /* bytes: the file system is grown to this at first boot */
 	uint64_t time_ns;    /* host's CLOCK_REALTIME when sent; 0: leave the clock alone */
 	struct boot_mount mounts[BOOT_MOUNTS_MAX]; /* parents before what is mounted below them */

@@ -67,6 +67,9 @@ static int add_disks(struct monitor *m, struct child_args *a, struct err *e)
 	_cleanup_free_ char *image = xstrdup("--disk=ro,serial=image");
 	int fd;
 
+	/* The root may be a folder of the host. */
+	if (m->spec.boot.root_share)
+		return 0;
 	/* The image's parts, what is shared, the writable disk and a few more must fit. */
 	if (m->spec.image_files.n + m->spec.n_shares + m->spec.n_disks > SPAWN_FDS_MAX - 16)
 		return err_set(e, ERR_UNSUPPORTED, "the image has too many layers");

@@ -1,10 +1,12 @@
 """Folders, files and disks of the host in the guest: from the command line to the guest's mounts."""
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
 
+import oci
 from harness import LIMIT
 
 MKFS = "/sbin/mkfs.ext4"
@@ -281,6 +283,44 @@ def test_root_disk(msb, name):
     assert r.rc == 1 and r.out == b"kept\n" and b"No space left" in r.err
     assert is_clean(os.path.join(msb.path, "sandboxes", name, "upper.ext4"))
     msb("run", "--root-disk", "64M", "busybox", "--", "true").failed(rc=2, saying="128 MiB")
+
+
+ROOT_PROBE = """
+echo written > /kept; mkdir /dir; chown 5:6 /kept; stat -c %u:%g /kept
+cat /etc/hosts; hostname; cat /etc/hostname
+grep -c ' / virtiofs rw' /proc/mounts; df -k / | tail -1
+"""
+
+
+def test_folder_as_root(msb, folder, name):
+    """Written to with --rw-root, and else left alone."""
+    root = folder / "root"
+    for sub in "bin", "etc":
+        (root / sub).mkdir(parents=True)
+    shutil.copy(oci.BUSYBOX, root / "bin/busybox")
+    for applet in "sh", "cat", "mkdir", "chown", "stat", "hostname", "grep", "df", "tail":
+        os.symlink("busybox", root / "bin" / applet)
+    (root / "etc/hosts").write_text("10.0.0.1 mine\n")
+    before = sorted(os.listdir(root))
+    msb("run", "-q", str(root), "--", "/bin/sh", "-c", "echo x > /lost; mkdir /dir").ok()
+    assert sorted(os.listdir(root)) == before
+    r = msb("run", "-q", "--rw-root", "--root-disk", "1G", "--name", name, str(root), "--", "/bin/sh",
+            "-c", ROOT_PROBE)
+    owner, *hosts, host, etc_host, mounts, space = r.text().splitlines()
+    assert owner == "5:6" and hosts[0] == "10.0.0.1 mine" and len(hosts) > 1
+    assert (host, etc_host, mounts) == (name, name, "1")
+    assert 0.99 * (1 << 20) < int(space.split()[1]) <= 1 << 20
+    assert (root / "kept").read_text() == "written\n" and (root / "dir").is_dir()
+    assert (root / "etc/hosts").read_text() == "10.0.0.1 mine\n"
+    text = msb("inspect", name).text()
+    assert f"Root Folder:  {root} (rw)\n" in text and "Root Disk" not in text
+    assert msb("exec", name, "--", "/bin/cat", "/kept").text() == "written\n"
+    # What is no directory there is the user's, and not removed.
+    (root / ".msb").rmdir()
+    (root / ".msb").write_text("mine\n")
+    msb("exec", name, "--", "/bin/cat", "/kept").failed(saying="'/.msb'")
+    assert (root / ".msb").read_text() == "mine\n"
+    msb("run", "--rw-root", "busybox", "--", "true").failed(rc=2, saying="needs a folder as root")
 
 
 def test_unusable_disks(msb, folder):
