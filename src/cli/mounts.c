@@ -133,12 +133,23 @@ static bool config_owner(json_t *config, uint32_t *ret_uid, uint32_t *ret_gid)
 {
 	const char *user = json_string_of(config, "user");
 	_cleanup_free_ char *first = user ? xstrndup(user, strcspn(user, ":")) : NULL;
-	const char *second = user && user[strlen(first)] ? user + strlen(first) + 1 : first;
+	const char *group = user && user[strlen(first)] ? user + strlen(first) + 1 : NULL;
+	json_t *users = json_object_get(json_object_get(config, "image"), "users"), *ids;
 	uint64_t uid, gid;
 
-	if (!user || parse_u64(first, UINT32_MAX - 1, &uid) < 0 ||
-	    parse_u64(second, UINT32_MAX - 1, &gid) < 0)
+	if (!user)
 		return false;
+	ids = json_object_get(users, first);
+	if (json_array_size(ids) == 2) {
+		uid = (uint64_t)json_integer_value(json_array_get(ids, 0));
+		gid = (uint64_t)json_integer_value(json_array_get(ids, 1));
+	} else if (parse_u64(first, UINT32_MAX - 1, &uid) == 0) {
+		gid = uid;
+	} else {
+		return false;
+	}
+	if (group)
+		parse_u64(group, UINT32_MAX - 1, &gid);
 	*ret_uid = (uint32_t)uid;
 	*ret_gid = (uint32_t)gid;
 	return true;

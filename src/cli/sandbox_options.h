@@ -34,7 +34,6 @@ struct sandbox_options {
 	char *platform;
 	char *progress;
 	struct mount_options mounts;
-	bool rw_root;
 	struct rlimit_options rlimits;
 	struct strv scripts;      /* NAME=BODY */
 	struct strv raw_scripts;  /* NAME=BODY */
@@ -53,6 +52,7 @@ struct sandbox_options {
 		uint64_t ms;
 	} replace_grace;
 	bool insecure;
+	bool rw_root;
 	char *ca_certs;
 	bool quiet;
 	struct network_options network;

@@ -142,11 +142,16 @@ def test_quota(msb, folder):
 
 
 def test_owners(msb, folder):
-    """Files belong to the user of the sandbox if that is a number, or to who is named."""
-    who = "stat -c %u:%g /src/a; touch /src/mine && stat -c %u:%g /src/mine"
+    """Files belong to the user of the sandbox, which the image may name, or to who is named."""
+    who = "stat -c %u:%g /src/a; rm -f /src/mine; touch /src/mine && stat -c %u:%g /src/mine"
     r = msb("run", "-q", "-u", "1000:1001", "-v", f"{folder}/src:/src", "busybox", "--", "sh", "-c",
             who)
     assert r.text().split() == ["1000:1001", "1000:1001"]
+    r = msb("run", "-q", "-u", "user", "-v", f"{folder}/src:/src", "busybox", "--", "sh", "-c", who)
+    assert r.text().split() == ["1000:1000", "1000:1000"]
+    r = msb("run", "-q", "-u", "nobody:7", "-v", f"{folder}/src:/src", "busybox", "--", "sh", "-c",
+            who)
+    assert r.text().split() == ["65534:7", "65534:7"]
     r = msb("run", "-q", "-v", f"{folder}/src:/src:uid=7,gid=8", "busybox", "--", "sh", "-c",
             "stat -c %u:%g /src/a; chown 55:66 /src/a; stat -c %u:%g /src/a")
     assert r.text().split() == ["7:8", "55:66"]
