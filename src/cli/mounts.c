@@ -81,6 +81,35 @@ int mounts_check_volumes(struct cli *cli, const struct mount_options *o, struct 
 		       : 0;
 }
 
+/* Whether one of two absolute paths is the other, or below it. */
+static bool are_nested(const char *a, const char *b)
+{
+	size_t na = strlen(a), nb = strlen(b), n = MIN(na, nb);
+
+	if (strncmp(a, b, n) != 0)
+		return false;
+	return na == nb || (na > nb ? a : b)[n] == '/' || str_eq(a, "/") || str_eq(b, "/");
+}
+
+void mounts_warn(const struct cli *cli, const struct mount_options *o)
+{
+	_cleanup_free_ char *home = realpath(cli->home.path, NULL);
+	_cleanup_free_ char *volumes = home ? xasprintf("%s/volumes/", home) : NULL;
+
+	for (size_t i = 0; home && i < o->n; i++) {
+		const struct mount *m = &o->v[i];
+		_cleanup_free_ char *real = NULL;
+
+		if (m->overridden || m->read_only || m->kind != MOUNT_DIR)
+			continue;
+		real = realpath(m->source, NULL);
+		if (real && are_nested(real, home) && !str_starts_with(real, volumes))
+			print_warning("'%s' has msb's own files in it, which the sandbox could "
+				      "change; mount less, or add the option ro",
+				      m->source);
+	}
+}
+
 static int make_volume(struct cli *cli, const struct mount *m, struct strv *ret_made, struct err *e)
 {
 	_cleanup_free_ char *template = volume_template();

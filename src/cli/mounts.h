@@ -11,6 +11,9 @@
  * options are checked. 0 or -1.
  */
 int mounts_check_volumes(struct cli *cli, const struct mount_options *o, struct err *e);
+/* Warns of a folder by which the sandbox could change msb's own files. */
+void mounts_warn(const struct cli *cli, const struct mount_options *o);
+
 /*
  * Makes those that are missing; adds their names to `ret_made`, which the caller has to remove
  * again (mounts_remove_volumes) when the sandbox is not made after all. 0 or -1.

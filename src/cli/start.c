@@ -227,8 +227,11 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 	else /* Until the row names it, nothing else keeps the image's content from being collected.
 	      */
 		cache_lock = lock_cache(cli, false, o->quiet, e);
-	if (cache_lock >= 0 && mounts_check_volumes(cli, &o->mounts, e) == 0)
+	if (cache_lock >= 0 && mounts_check_volumes(cli, &o->mounts, e) == 0) {
+		if (!o->quiet)
+			mounts_warn(cli, &o->mounts);
 		config = make_config(cli, o, image, e);
+	}
 	if (config && (!command || check_command(config, command, e) == 0) &&
 	    (!exists || remove_old(cli, &old, grace_ms, e) == 0) &&
 	    mounts_make_volumes(cli, &o->mounts, &volumes, e) == 0) {

@@ -228,6 +228,19 @@ def test_refused_before_any_work(msb, folder):
     refused("--mount-disk", f"{folder}/file:/x", saying="multiple of 512")
 
 
+def test_own_files(msb, folder):
+    """A folder by which a sandbox could change what msb runs is warned of, unless it is read-only."""
+    def said(*options):
+        return msb("run", "--pull", "never", *options, "no-such-image", "--", "true").err
+
+    home = os.path.realpath(msb.path)
+    for path in home, os.path.dirname(home), os.path.join(home, "sandboxes"), "/":
+        assert b"has msb's own files in it" in said("-v", f"{path}:/x"), path
+    for path in f"{folder}/src:/x", f"{home}:/x:ro", f"{home}/db/msb.db:/x":
+        assert b"own files" not in said("-v", path), path
+    assert b"own files" not in said("-q", "-v", f"{home}:/x")
+
+
 def test_errors_of_the_guest(msb, folder):
     """Told by the start, of which nothing is left (the fixture looks)."""
     def refused(*options, saying):
