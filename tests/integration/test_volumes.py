@@ -116,6 +116,10 @@ def test_disk(vol, msb, name):
     msb("create", "-q", "--name", name, "-v", "db:/db", "busybox").ok()
     assert msb("exec", name, "--", "cat", "/db/x").text() == "kept\n"
     msb("run", "-q", "-v", "db:/db", "busybox", "--", "true").failed(saying="in use by another")
+    # What was deleted is given back when the guest says so.
+    occupied = os.stat(j["path"]).st_blocks * 512
+    msb("exec", name, "--", "fstrim", "/db").ok()
+    assert os.stat(j["path"]).st_blocks * 512 < 4 * MIB < occupied
     msb("rm", "-q", "-f", name).ok()
 
 
