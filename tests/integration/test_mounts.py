@@ -80,6 +80,7 @@ def seen(session_home, tmp_path_factory):
     return dict(line.split("=", 1) for line in out.splitlines()), home
 
 
+@pytest.mark.lab
 def test_folder(seen):
     said, home = seen
     assert said["read"] == "from the host deeper "
@@ -87,6 +88,7 @@ def test_folder(seen):
     assert (home / "src" / "dir" / "x").read_text() == "x\n"
 
 
+@pytest.mark.lab
 def test_file(seen):
     said, home = seen
     assert said["file"] == "one file "
@@ -95,6 +97,7 @@ def test_file(seen):
     assert (home / "name").read_text() == "mine\n"
 
 
+@pytest.mark.lab
 def test_read_only_is_held_by_the_host(seen):
     said, home = seen
     assert said["ro"].startswith("from the host ") and "Read-only" in said["ro"]
@@ -103,6 +106,7 @@ def test_read_only_is_held_by_the_host(seen):
     assert set("ro noexec nosuid nodev".split()) <= set(said["flags"].strip().split(","))
 
 
+@pytest.mark.lab
 def test_nested_mounts(seen):
     said, home = seen
     assert said["nested"].split()[-1] == "1" and said["inner"] == "deeper "
@@ -132,6 +136,7 @@ def test_links_are_followed_in_the_guest_only(msb, folder):
     assert not os.path.exists("/etc/msb-test-point")
 
 
+@pytest.mark.lab
 def test_quota(msb, folder):
     r = msb("run", "-q", "-v", f"{folder}/src:/src:quota=2M", "busybox", "--", "sh", "-c",
             "df -k /src | tail -1; dd if=/dev/zero of=/src/big bs=64k count=100 2>&1; "
@@ -254,6 +259,7 @@ def test_errors_of_the_guest(msb, folder):
 # --- disks -------------------------------------------------------------------------------------
 
 
+@pytest.mark.lab
 def test_disk(msb, folder, name):
     path = image(folder / "disk.img")
     r = msb("run", "-q", "--mount-disk", f"{path}:/d", "busybox", "--", "sh", "-c",
@@ -277,6 +283,7 @@ def test_disk_has_one_writer(msb, folder, name):
     msb("run", "-q", "--mount-disk", f"{path}:/d", "busybox", "--", "true").ok()
 
 
+@pytest.mark.lab
 def test_full_machine(msb, folder):
     """As many disks as there are places, beside everything else that takes one."""
     one, two = image(folder / "1.img"), image(folder / "2.img")
@@ -310,6 +317,7 @@ grep -c ' / virtiofs rw' /proc/mounts; df -k / | tail -1
 """
 
 
+@pytest.mark.lab
 def test_folder_as_root(msb, folder, name):
     """Written to with --rw-root, and else left alone."""
     root = folder / "root"

@@ -58,6 +58,7 @@ def test_usage(vol):
     vol("prune").failed(saying="nobody can confirm")
 
 
+@pytest.mark.lab
 def test_first_use_and_again(vol, msb, name):
     msb("run", "-q", "-v", "notes:/n", "busybox", "--", "sh", "-c", "echo kept > /n/x").ok()
     path = json.loads(vol("inspect", "notes", "--format", "json").ok())["path"]
@@ -98,6 +99,7 @@ def test_size_of_a_folder(vol, msb):
     assert r.rc == 1 and b"No space left" in r.err
 
 
+@pytest.mark.lab
 def test_disk(vol, msb, name):
     vol("create", "-q", "db", "--kind", "disk", "--size", "256M").ok()
     j = json.loads(vol("inspect", "db", "--format", "json").ok())
