@@ -2,6 +2,7 @@
 #include "agent/setup.h"
 
 #include "agent/environment.h"
+#include "agent/mounts.h"
 #include "agent/network.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -30,17 +31,10 @@
 #define LAYER_DIR "/layer"
 #define ROOT_DIR  "/root"
 
-#define SERIAL_MAX    20 /* of a virtio disk */
-#define DISK_PATH_MAX 32
-#define DISKS_MAX     26
-#define ETC_FILE_MAX  ((size_t)64 << 10)
+#define ETC_FILE_MAX ((size_t)64 << 10)
 
 #define NOFILE_SOFT 65536
 #define NOFILE_HARD 1048576
-
-#ifndef EXT4_IOC_RESIZE_FS
-#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
-#endif
 
 void setup_init(struct setup *s)
 {
@@ -78,87 +72,13 @@ int setup_early(struct setup *s, struct err *e)
 
 /* --- disks --------------------------------------------------------------------------------- */
 
-/* Reads a disk's serial. -ENOENT when there is no such disk. */
-static int read_serial(unsigned disk, char ret[SERIAL_MAX + 1])
-{
-	char path[] = "/sys/block/vda/serial";
-	_cleanup_close_ int fd = -1;
-	ssize_t n;
-
-	path[13] = (char)('a' + disk);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	n = read(fd, ret, SERIAL_MAX);
-	if (n < 0)
-		return -errno;
-	while (n > 0 && (ret[n - 1] == '\n' || ret[n - 1] == ' '))
-		n--;
-	ret[n] = '\0';
-	return 0;
-}
-
-/*
- * Turns what the configuration calls a disk into its device: a path in /dev is taken as it is (the
- * host knows in which order it attached the disks), anything else is looked for as a serial.
- */
-static int find_disk(const char *disk, char *path, size_t size, struct err *e)
-{
-	char serial[SERIAL_MAX + 1];
-
-	if (str_starts_with(disk, "/dev/") && strlen(disk) < size) {
-		memcpy(path, disk, strlen(disk) + 1);
-		return 0;
-	}
-	if (mount("sysfs", "/sys", "sysfs", 0, NULL) < 0 && errno != EBUSY)
-		return err_sys(e, errno, "cannot mount /sys");
-	for (unsigned i = 0; i < DISKS_MAX && read_serial(i, serial) == 0; i++) {
-		if (strcmp(serial, disk) == 0) {
-			memcpy(path, "/dev/vda", sizeof("/dev/vda"));
-			path[7] = (char)('a' + i);
-			return 0;
-		}
-	}
-	return err_set(e, ERR_BOOT, "no disk has the serial '%s'", disk);
-}
-
-static uint32_t get_le32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* Grows the mounted ext4 to `size` bytes when it is smaller. */
-static int grow_upper(const char *disk, uint64_t size)
-{
-	_cleanup_close_ int disk_fd = open(disk, O_RDONLY | O_CLOEXEC), dir_fd = -1;
-	uint8_t sb[1024];
-	uint64_t blocks, want;
-	unsigned shift;
-	ssize_t n;
-
-	if (disk_fd < 0)
-		return -errno;
-	n = pread_full(disk_fd, sb, sizeof(sb), 1024);
-	if (n != sizeof(sb))
-		return n < 0 ? (int)n : -EIO;
-	shift = 10 + (get_le32(sb + 0x18) & 7);
-	blocks = get_le32(sb + 0x4) | (uint64_t)get_le32(sb + 0x150) << 32;
-	want = size >> shift;
-	if (blocks >= want)
-		return 0;
-	dir_fd = open(UPPER_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd < 0 || ioctl(dir_fd, EXT4_IOC_RESIZE_FS, &want) < 0)
-		return -errno;
-	return 0;
-}
-
 static int mount_disks(const struct boot_config *c, struct err *e)
 {
 	char image[DISK_PATH_MAX], upper[DISK_PATH_MAX];
 	int r;
 
-	if (find_disk(c->image_disk, image, sizeof(image), e) < 0 ||
-	    find_disk(c->upper_disk, upper, sizeof(upper), e) < 0)
+	if (disk_find(c->image_disk, image, sizeof(image), e) < 0 ||
+	    disk_find(c->upper_disk, upper, sizeof(upper), e) < 0)
 		return -1;
 	if (mount(image, IMAGE_DIR, "erofs", MS_RDONLY, NULL) < 0)
 		return err_sys(e, errno, "cannot mount the image");
@@ -169,7 +89,7 @@ static int mount_disks(const struct boot_config *c, struct err *e)
 	if (mount(upper, UPPER_DIR, "ext4", MS_NOATIME, "noinit_itable") < 0)
 		return err_sys(e, errno, "cannot mount the writable disk");
 	if (c->upper_size) {
-		r = grow_upper(upper, c->upper_size);
+		r = disk_grow(upper, UPPER_DIR, c->upper_size);
 		if (r == -ENOSPC)
 			return err_set(e, ERR_BOOT, "the writable disk has less than %llu bytes",
 				       (unsigned long long)c->upper_size);
@@ -181,6 +101,16 @@ static int mount_disks(const struct boot_config *c, struct err *e)
 	    (mkdir(UPPER_DIR "/work", 0755) < 0 && errno != EEXIST))
 		return err_sys(e, errno, "cannot prepare the writable disk");
 	return 0;
+}
+
+/* It is both what would be the image and the root. */
+static int mount_shared_root(const struct boot_config *c, int shares, struct err *e)
+{
+	int r = share_mount(shares, c->root_share, MOUNT_ATTR_RDONLY, IMAGE_DIR);
+
+	if (r == 0)
+		r = share_mount(shares, c->root_share, 0, ROOT_DIR);
+	return r < 0 ? err_sys(e, -r, "cannot mount the folder that is the root") : 0;
 }
 
 /* --- the layer of this boot ---------------------------------------------------------------- */
@@ -291,19 +221,42 @@ static int fill_layer(const struct boot_config *c, const char *hostname)
 	return r;
 }
 
+/*
+ * A root that is a folder of the host has no layer above it: the files of this boot are mounted
+ * one by one, those that cannot be excepted. The root is "/" already.
+ */
+static void show_layer_files(int layer)
+{
+	static const char *const names[] = {"hosts", "hostname", "resolv.conf"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = xasprintf("/etc/%s", names[i]);
+		_cleanup_close_ int fd = -1;
+
+		if (faccessat(layer, names[i], F_OK, 0) < 0)
+			continue;
+		fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+		if (fd >= 0)
+			share_mount(layer, names[i], 0, path);
+	}
+}
+
 /* --- mounts -------------------------------------------------------------------------------- */
 
 /*
  * The layer below has the directory, but an older boot of this sandbox may have put something
- * else there (or nothing). Mount points are never reached through a symbolic link.
+ * else there (or nothing). Mount points are never reached through a symbolic link. With `keeps`
+ * what is there is not ours to remove.
  */
-static int reserve_dir(const char *path)
+static int reserve_dir(const char *path, bool keeps)
 {
 	struct stat st;
 
 	if (lstat(path, &st) == 0) {
 		if (S_ISDIR(st.st_mode))
 			return 0;
+		if (keeps)
+			return -ENOTDIR;
 		if (unlink(path) < 0)
 			return -errno;
 	}
@@ -344,7 +297,7 @@ static int switch_root(struct setup *s, struct err *e)
 	if (s->boot_root < 0 || s->new_root < 0 || fchdir(s->new_root) < 0)
 		return err_sys(e, errno, "cannot enter the new root");
 	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-		r = reserve_dir(reserved[i]);
+		r = reserve_dir(reserved[i], s->is_shared);
 		if (r < 0)
 			return err_sys(e, -r, "cannot make the directory '/%s'", reserved[i]);
 	}
@@ -409,26 +362,6 @@ static int write_scripts(const struct boot_config *c, struct err *e)
 	return 0;
 }
 
-static int mount_tmpfs(const struct boot_config *c, struct err *e)
-{
-	for (size_t i = 0; i < c->n_tmpfs; i++) {
-		const struct boot_tmpfs *t = &c->tmpfs[i];
-		bool shared = strcmp(t->path, "/tmp") == 0 || strcmp(t->path, "/var/tmp") == 0;
-		char options[64];
-		int r;
-
-		/* Links on the way are followed inside the sandbox's own root, which "/" is now. */
-		r = mkdir_p(t->path, 0755);
-		if (r < 0)
-			return err_sys(e, -r, "cannot make the mount point '%s'", t->path);
-		snprintf(options, sizeof(options), t->size ? "mode=%o,size=%llu" : "mode=%o",
-			 shared ? 01777 : 0755, (unsigned long long)t->size);
-		if (mount("tmpfs", t->path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-			return err_sys(e, errno, "cannot mount a tmpfs at '%s'", t->path);
-	}
-	return 0;
-}
-
 /* --- the rest ------------------------------------------------------------------------------ */
 
 static void set_clock(uint64_t host_ns)
@@ -452,17 +385,25 @@ int setup_root(struct setup *s, const struct boot_config *c, struct err *e)
 		"/work,index=off,metacopy=off,redirect_dir=on,uuid=null,xino=on";
 	const struct rlimit nofile = {.rlim_cur = NOFILE_SOFT, .rlim_max = NOFILE_HARD};
 	const char *hostname = c->hostname && *c->hostname ? c->hostname : "sandbox";
+	_cleanup_close_ int shares = -1, layer = -1;
 	int r;
 
-	if (mount_disks(c, e) < 0 || (c->has_network && network_up(&c->network, e) < 0))
+	s->is_shared = c->root_share;
+	if (mounts_open_shares(c, &shares, e) < 0 ||
+	    (s->is_shared ? mount_shared_root(c, shares, e) : mount_disks(c, e)) < 0 ||
+	    (c->has_network && network_up(&c->network, e) < 0))
 		return -1;
 	r = fill_layer(c, hostname);
 	if (r < 0)
 		return err_sys(e, -r, "cannot prepare /etc");
-	if (mount("root", ROOT_DIR, "overlay", MS_NOATIME, options) < 0)
+	layer = open(LAYER_DIR "/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!s->is_shared && mount("root", ROOT_DIR, "overlay", MS_NOATIME, options) < 0)
 		return err_sys(e, errno, "cannot join the image and the writable disk");
-	if (switch_root(s, e) < 0 || mount_system(s, e) < 0 || mount_tmpfs(c, e) < 0 ||
-	    write_scripts(c, e) < 0)
+	if (switch_root(s, e) < 0 || mount_system(s, e) < 0)
+		return -1;
+	if (s->is_shared)
+		show_layer_files(layer);
+	if (mounts_make(c, shares, e) < 0 || write_scripts(c, e) < 0)
 		return -1;
 	if (sethostname(hostname, strlen(hostname)) < 0)
 		return err_sys(e, errno, "cannot set the host name '%s'", hostname);
@@ -493,7 +434,7 @@ int setup_undo(struct setup *s)
 	if (fchdir(s->boot_root) < 0 || chroot(".") < 0)
 		return -errno;
 	/* If something still holds it, at least nothing is left in memory. */
-	if (umount2(UPPER_DIR, 0) < 0 &&
+	if (!s->is_shared && umount2(UPPER_DIR, 0) < 0 &&
 	    mount(NULL, UPPER_DIR, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
 		r = -errno;
 	sync();

@@ -6,11 +6,12 @@
 #include "proto/message.h"
 
 struct setup {
-	int boot_root; /* the initramfs, to come back to for the shutdown */
-	int new_root;  /* the sandbox's root */
-	int devpts;    /* directory of terminals */
-	int random;    /* the kernel's random device */
-	int proc;      /* the agent's own /proc, when there is an init with another; or -1 */
+	int boot_root;  /* the initramfs, to come back to for the shutdown */
+	int new_root;   /* the sandbox's root */
+	bool is_shared; /* which is a folder of the host */
+	int devpts;     /* directory of terminals */
+	int random;     /* the kernel's random device */
+	int proc;       /* the agent's own /proc, when there is an init with another; or -1 */
 };
 
 void setup_init(struct setup *s);

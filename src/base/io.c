@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,7 +196,18 @@ int mkdir_p(const char *path, mode_t mode)
 	return 0;
 }
 
-static int remove_children(int fd)
+/* A tree that is being removed. What lies deeper is first moved to the top, by a new name. */
+struct removal {
+	int top;
+	unsigned depth;
+	unsigned moved;
+};
+
+#define REMOVAL_DEPTH_MAX 64
+
+static int remove_at(struct removal *x, int dirfd, const char *path);
+
+static int remove_children(struct removal *x, int fd)
 {
 	DIR *dir = fdopendir(fd);
 	struct dirent *de;
@@ -212,7 +224,7 @@ static int remove_children(int fd)
 
 		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
 			continue;
-		r = remove_tree(dirfd(dir), de->d_name);
+		r = remove_at(x, dirfd(dir), de->d_name);
 		if (r < 0 && result == 0)
 			result = r;
 	}
@@ -220,7 +232,28 @@ static int remove_children(int fd)
 	return result;
 }
 
-int remove_tree(int dirfd, const char *path)
+/* Opens a directory whose entries are to go, which its own permissions do not prevent. */
+static int open_doomed(int dirfd, const char *path)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(dirfd, path, flags);
+
+	if (fd < 0 && errno == EACCES && fchmodat(dirfd, path, 0700, 0) == 0)
+		fd = openat(dirfd, path, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+static int move_up(struct removal *x, int dirfd, const char *path)
+{
+	char name[32];
+
+	do
+		snprintf(name, sizeof(name), ".msb-deep-%u", x->moved++);
+	while (faccessat(x->top, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+	return renameat(dirfd, path, x->top, name) < 0 ? -errno : 0;
+}
+
+static int remove_at(struct removal *x, int dirfd, const char *path)
 {
 	int fd, r;
 
@@ -228,13 +261,57 @@ int remove_tree(int dirfd, const char *path)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (x->depth == REMOVAL_DEPTH_MAX)
+		return move_up(x, dirfd, path);
+	fd = open_doomed(dirfd, path);
 	if (fd < 0)
-		return -errno;
-	r = remove_children(fd);
+		return fd;
+	x->depth++;
+	r = remove_children(x, fd);
+	x->depth--;
 	if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
 		r = -errno;
 	return r;
+}
+
+int remove_tree(int dirfd, const char *path)
+{
+	struct removal x = {0};
+	int r;
+
+	if (unlinkat(dirfd, path, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	x.top = open_doomed(dirfd, path);
+	if (x.top < 0)
+		return x.top;
+	do {
+		int fd = openat(x.top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		x.moved = 0;
+		r = fd < 0 ? -errno : remove_children(&x, fd);
+	} while (r == 0 && x.moved);
+	close(x.top);
+	if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
+		r = -errno;
+	return r;
+}
+
+static uint64_t disk_bytes; /* nftw(3) takes no argument for its function */
+
+static int count_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	if (type != FTW_NS)
+		disk_bytes += (uint64_t)st->st_blocks * 512;
+	return 0;
+}
+
+uint64_t tree_disk_bytes(const char *path)
+{
+	disk_bytes = 0;
+	nftw(path, count_file, 16, FTW_PHYS | FTW_MOUNT);
+	return disk_bytes;
 }
 
 static int unix_address(int dirfd, const char *name, struct sockaddr_un *sa)

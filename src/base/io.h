@@ -34,6 +34,8 @@ int fd_set_cloexec(int fd, bool on);
 int mkdir_p(const char *path, mode_t mode);
 /* Removes a file or a whole directory tree without following symbolic links; missing is fine. */
 int remove_tree(int dirfd, const char *path);
+/* What a file, or a directory with all below it, occupies on its disk, in bytes; 0 if missing. */
+uint64_t tree_disk_bytes(const char *path);
 
 /*
  * Opens a stream socket bound to (and listening on), or connected to, the name `name` in the

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
 int cli_open(struct cli *cli, struct err *e)
 {
 	if (cli->db.conn)
@@ -21,4 +26,19 @@ int cli_open_to_remove(struct cli *cli, struct err *e)
 		return -1;
 	home_spare_release_if_full(&cli->home);
 	return cli_open(cli, e);
+}
+
+int cli_confirm(const char *what, const char *question, struct err *e)
+{
+	char answer[16];
+
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+		err_set(e, ERR_INVALID, "nobody can confirm that %s are to be removed", what);
+		return err_hint(e, "confirm it with --yes, or see what would go with --dry-run");
+	}
+	fprintf(stderr, "%s [y/N] ", question);
+	if (!fgets(answer, sizeof(answer), stdin))
+		return 0;
+	answer[strcspn(answer, "\n")] = '\0';
+	return strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0;
 }

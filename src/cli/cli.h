@@ -24,6 +24,12 @@ int cli_open(struct cli *cli, struct err *e);
 int cli_open_to_remove(struct cli *cli, struct err *e);
 
 /*
+ * Asks on the terminal whether to do it: 1 for yes, 0 for anything else; -1 when there is nobody to
+ * confirm that `what` are to be removed.
+ */
+int cli_confirm(const char *what, const char *question, struct err *e);
+
+/*
  * The row of commands' option tables by which sandboxes are chosen by their labels; `args` has a
  * struct strv labels.
  */

@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* --- what was given back ------------------------------------------------------------------- */
 
@@ -139,22 +138,6 @@ static const struct opt image_prune_opts[] = {
 const struct opt *const image_prune_options[] = {image_prune_opts, NULL};
 const size_t image_prune_args_size = sizeof(struct image_prune_args);
 
-/* 1 for yes, 0 for anything else, -1 when there is nobody to ask. */
-static int ask(struct err *e)
-{
-	char answer[16];
-
-	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-		err_set(e, ERR_INVALID, "nobody can confirm that images are to be removed");
-		return err_hint(e, "confirm it with --yes, or see what would go with --dry-run");
-	}
-	fputs("Remove all cached images not used by sandboxes? [y/N] ", stderr);
-	if (!fgets(answer, sizeof(answer), stdin))
-		return 0;
-	answer[strcspn(answer, "\n")] = '\0';
-	return strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0;
-}
-
 static void report(const struct image_prune_args *a, const struct images_freed *f)
 {
 	if (a->format) {
@@ -180,7 +163,7 @@ int cmd_image_prune(struct cli *cli, void *args, struct operands *ops, struct er
 	int r = 1;
 
 	if (!a->yes && !a->dry_run)
-		r = ask(e);
+		r = cli_confirm("images", "Remove all cached images not used by sandboxes?", e);
 	if (r <= 0)
 		return r;
 	if (cli_open_to_remove(cli, e) < 0)

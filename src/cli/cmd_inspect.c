@@ -120,12 +120,17 @@ static void print_resources(json_t *config, json_t *disk)
 	printf("  %-*s%u\n", FIELD_WIDTH - 2, "CPUs:", (unsigned)json_number_of(config, "cpus"));
 	printf("  %-*s%u MiB\n", FIELD_WIDTH - 2,
 	       "Memory:", (unsigned)json_number_of(config, "memory_mib"));
-	if (disk) {
+	if (json_is_object(disk)) {
 		_cleanup_free_ char *used = format_bytes(json_number_of(disk, "disk_bytes"));
 
 		printf("  %-*s%u MiB (managed, %s), occupies %s\n", FIELD_WIDTH - 2,
 		       "Root Disk:", (unsigned)(json_number_of(disk, "size_bytes") / MIB),
 		       json_string_of(disk, "filesystem"), used);
+	}
+	if (json_string_of(config, "root_dir")) {
+		_cleanup_free_ char *path = str_printable(json_string_of(config, "root_dir"));
+
+		printf("  %-*s%s (rw)\n", FIELD_WIDTH - 2, "Root Folder:", path);
 	}
 	print_limit(config, "max_duration_secs", "Max Duration:");
 	print_limit(config, "idle_timeout_secs", "Idle Timeout:");
@@ -148,21 +153,22 @@ static char *limit_text(json_t *limit)
 				      : xstrdup("unlimited");
 }
 
-static void print_mounts(json_t *tmpfs)
+static void print_mounts(json_t *mounts)
 {
-	json_t *mount;
+	json_t *item;
 	size_t i;
 
-	if (json_array_size(tmpfs))
+	if (json_array_size(mounts))
 		puts("\nMounts");
-	json_array_foreach (tmpfs, i, mount) {
-		uint64_t size = json_number_of(mount, "size");
-		_cleanup_free_ char *path = str_printable(json_string_of(mount, "path") ?: "");
+	json_array_foreach (mounts, i, item) {
+		_cleanup_free_ char *text = NULL;
+		struct mount m;
 
-		printf("  %s → tmpfs", path);
-		if (size)
-			printf(" (%llu MiB)", (unsigned long long)(size / MIB));
-		putchar('\n');
+		if (mount_from_json(item, &m) < 0)
+			continue;
+		text = mount_text(&m);
+		printf("  %s\n", text);
+		mount_release(&m);
 	}
 }
 
@@ -253,7 +259,7 @@ static void print_sandbox(const struct sandbox_row *row, json_t *j)
 	print_field("Security:", json_string_of(row->config, "security") ?: "default");
 	network_print(json_object_get(json_object_get(j, "config"), "network"));
 	print_environment(json_object_get(row->config, "env"));
-	print_mounts(json_object_get(row->config, "tmpfs"));
+	print_mounts(json_object_get(row->config, "mounts"));
 	print_limits(json_object_get(row->config, "rlimits"));
 	print_scripts(json_object_get(row->config, "scripts"));
 	print_init(json_object_get(row->config, "init"));

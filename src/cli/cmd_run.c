@@ -34,8 +34,8 @@ static const struct opt run_only_opts[] = {
 	{0},
 };
 
-const struct opt *const run_options[] = {sandbox_opts, network_opts, run_only_opts, later_opts,
-					 NULL};
+const struct opt *const run_options[] = {sandbox_opts,  mount_opts, network_opts,
+					 run_only_opts, later_opts, NULL};
 const size_t run_args_size = sizeof(struct run_args);
 
 /* What one `msb run` goes through; CLOCK_MONOTONIC ns, 0: not reached. */

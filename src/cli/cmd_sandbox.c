@@ -14,7 +14,8 @@
 
 /* --- create -------------------------------------------------------------------------------- */
 
-const struct opt *const create_options[] = {sandbox_opts, network_opts, later_opts, NULL};
+const struct opt *const create_options[] = {sandbox_opts, mount_opts, network_opts, later_opts,
+					    NULL};
 const size_t create_args_size = sizeof(struct sandbox_options);
 
 /* Nobody will ask for a sandbox by a name that was never told. */

@@ -29,6 +29,8 @@ enum operand_kind operand_kind(const struct command *c, char **ret_choice)
 			return OPERAND_SANDBOX;
 		if (word_is(p, len, "REFERENCE"))
 			return OPERAND_IMAGE;
+		if (word_is(p, len, "VOLUME"))
+			return OPERAND_VOLUME;
 		if (word_is(p, len, "IMAGE"))
 			return OPERAND_IMAGE_OR_FOLDER;
 		if (word_is(p, len, "SOURCE"))

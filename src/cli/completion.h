@@ -2,10 +2,11 @@
 /*
  * Scripts that complete msb's command line in a shell, made from the command table. A script knows
  * commands, options and fixed values by itself; for the names of sandboxes and images it calls
- * `msb ls -q` and `msb images -q`, and nothing else.
+ * `msb ls -q`, `msb images -q` and `msb volumes -q`, and nothing else.
  *
  * What a command's operands are is read from its usage: NAME is a sandbox, REFERENCE an image,
- * IMAGE an image or a folder, SOURCE a file or a path in a sandbox, and a|b one of these words.
+ * VOLUME a volume, IMAGE an image or a folder, SOURCE a file or a path in a sandbox, and a|b one
+ * of these words.
  */
 #pragma once
 
@@ -15,6 +16,7 @@ enum operand_kind {
 	OPERAND_NONE, /* or one that cannot be completed */
 	OPERAND_SANDBOX,
 	OPERAND_IMAGE,
+	OPERAND_VOLUME,
 	OPERAND_IMAGE_OR_FOLDER,
 	OPERAND_PLACE, /* of a file, here or in a sandbox */
 	OPERAND_CHOICE,

@@ -75,11 +75,9 @@ static void print_options(const struct command *c, const char *variable, bool va
 static void print_operand(const struct command *c)
 {
 	static const char *const names[] = {
-		[OPERAND_SANDBOX] = "sandbox",
-		[OPERAND_IMAGE] = "image",
-		[OPERAND_IMAGE_OR_FOLDER] = "image_or_folder",
-		[OPERAND_PLACE] = "place",
-		[OPERAND_CHOICE] = "choice",
+		[OPERAND_SANDBOX] = "sandbox", [OPERAND_IMAGE] = "image",
+		[OPERAND_VOLUME] = "volume",   [OPERAND_IMAGE_OR_FOLDER] = "image_or_folder",
+		[OPERAND_PLACE] = "place",     [OPERAND_CHOICE] = "choice",
 	};
 	_cleanup_free_ char *words = NULL;
 	enum operand_kind kind = operand_kind(c, &words);
@@ -145,6 +143,7 @@ static const char offers[] = "_msb_offer() { # WORDS\n"
 			     "\tcase $operand in\n"
 			     "\tsandbox) _msb_offer_names ls -q ;;\n"
 			     "\timage) _msb_offer_names images -q ;;\n"
+			     "\tvolume) _msb_offer_names volumes -q ;;\n"
 			     "\timage_or_folder)\n"
 			     "\t\tif [[ $cur == [./]* ]]; then\n"
 			     "\t\t\t_msb_offer_files -d\n"

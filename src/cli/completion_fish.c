@@ -61,6 +61,7 @@ static void print_operand(const struct command *c, const char *path)
 	static const char *const actions[] = {
 		[OPERAND_SANDBOX] = "(msb ls -q 2>/dev/null </dev/null)",
 		[OPERAND_IMAGE] = "(msb images -q 2>/dev/null </dev/null)",
+		[OPERAND_VOLUME] = "(msb volumes -q 2>/dev/null </dev/null)",
 		[OPERAND_IMAGE_OR_FOLDER] = "(__msb_images_or_folders)",
 		[OPERAND_PLACE] = "(__msb_places)",
 	};

@@ -103,6 +103,7 @@ static void print_operand(const struct command *c)
 	static const char *const actions[] = {
 		[OPERAND_SANDBOX] = "sandbox:__msb_sandboxes",
 		[OPERAND_IMAGE] = "image:__msb_images",
+		[OPERAND_VOLUME] = "volume:__msb_volumes",
 		[OPERAND_IMAGE_OR_FOLDER] = "image:__msb_images_or_folders",
 		[OPERAND_PLACE] = "file:__msb_places",
 	};
@@ -170,6 +171,9 @@ void completion_zsh(const struct command *top)
 	     "\tcompadd \"$@\" -a names\n}\n\n"
 	     "__msb_images() {\n"
 	     "\tlocal -a names=(${(f)\"$(msb images -q 2>/dev/null </dev/null)\"})\n"
+	     "\tcompadd \"$@\" -a names\n}\n\n"
+	     "__msb_volumes() {\n"
+	     "\tlocal -a names=(${(f)\"$(msb volumes -q 2>/dev/null </dev/null)\"})\n"
 	     "\tcompadd \"$@\" -a names\n}\n\n"
 	     "__msb_images_or_folders() {\n"
 	     "\tif [[ $PREFIX == [./]* ]]; then\n\t\t_files -/\n"

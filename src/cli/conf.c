@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/conf.h"
+#include "cli/conf_internal.h"
 
 #include "base/cleanup.h"
 #include "cli/guest_options.h"
@@ -11,13 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct conf {
-	const struct command *command;
-	struct sandbox_options *args;
-	char *image; /* owned; NULL: none yet */
-	struct err *err;
-};
 
 /* A field: where it is, for messages, and how it is taken over. 0 or -1. */
 typedef int field_fn(struct conf *c, const char *name, const char *option, json_t *value);
@@ -85,6 +78,8 @@ static json_t *read_file_fields(const char *path, struct err *e)
 	image = json_object_get(j, "image");
 	r = json_is_object(image) ? anchor_path(image, "bind", path, e)
 				  : anchor_path(j, "image", path, e);
+	if (r == 0)
+		r = conf_anchor_mounts(json_object_get(j, "mounts"), path, e);
 	if (r < 0) {
 		json_decref(j);
 		return NULL;
@@ -94,7 +89,7 @@ static json_t *read_file_fields(const char *path, struct err *e)
 
 /* --- values -------------------------------------------------------------------------------- */
 
-static int wrong(struct conf *c, const char *name, const char *expected)
+int conf_wrong(struct conf *c, const char *name, const char *expected)
 {
 	return err_set(c->err, ERR_INVALID, "%s: expected %s", name, expected);
 }
@@ -149,17 +144,16 @@ static char *interpolate(struct conf *c, const char *name, const char *s)
 	return text;
 }
 
-/* Text of a single value, as it would be typed; owned, NULL on an error. */
-static char *scalar(struct conf *c, const char *name, json_t *value)
+char *conf_scalar(struct conf *c, const char *name, json_t *value)
 {
 	if (json_is_string(value))
 		return interpolate(c, name, json_string_value(value));
 	if (json_is_number(value))
 		return json_dumps(value, JSON_ENCODE_ANY);
 	if (json_is_boolean(value))
-		wrong(c, name, "a text or number; true and false need quotes");
+		conf_wrong(c, name, "a text or number; true and false need quotes");
 	else
-		wrong(c, name, "a text or number");
+		conf_wrong(c, name, "a text or number");
 	return NULL;
 }
 
@@ -173,14 +167,13 @@ static int set_option(struct conf *c, const char *name, const char *option, cons
 	return -1;
 }
 
-/* The members of a map that must be one of these; NULL-terminated. */
-static int check_members(struct conf *c, const char *name, json_t *map, const char *const *known)
+int conf_check_members(struct conf *c, const char *name, json_t *map, const char *const *known)
 {
 	const char *key;
 	json_t *value;
 
 	if (!json_is_object(map))
-		return wrong(c, name, "a map");
+		return conf_wrong(c, name, "a map");
 	json_object_foreach (map, key, value) {
 		size_t i = 0;
 
@@ -196,7 +189,7 @@ static int check_members(struct conf *c, const char *name, json_t *map, const ch
 
 static int take_scalar(struct conf *c, const char *name, const char *option, json_t *value)
 {
-	_cleanup_free_ char *text = scalar(c, name, value);
+	_cleanup_free_ char *text = conf_scalar(c, name, value);
 
 	return text ? set_option(c, name, option, text) : -1;
 }
@@ -217,10 +210,10 @@ static int take_map(struct conf *c, const char *name, const char *option, json_t
 	json_t *item;
 
 	if (!json_is_object(value))
-		return wrong(c, name, "a map");
+		return conf_wrong(c, name, "a map");
 	json_object_foreach (value, key, item) {
 		_cleanup_free_ char *where = xasprintf("%s.%s", name, key);
-		_cleanup_free_ char *text = scalar(c, where, item), *pair = NULL;
+		_cleanup_free_ char *text = conf_scalar(c, where, item), *pair = NULL;
 
 		if (!text)
 			return -1;
@@ -241,17 +234,17 @@ static int take_list(struct conf *c, const char *name, const char *option, json_
 	size_t i;
 
 	if (!json_is_array(value)) {
-		wrong(c, name, "a list");
+		conf_wrong(c, name, "a list");
 		goto fail;
 	}
 	json_array_foreach (value, i, item) {
 		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
-		_cleanup_free_ char *text = scalar(c, where, item);
+		_cleanup_free_ char *text = conf_scalar(c, where, item);
 
 		if (!text || (option && set_option(c, where, option, text) < 0))
 			goto fail;
 		if (json_array_append_new(list, json_string(text)) < 0) {
-			wrong(c, where, "valid UTF-8");
+			conf_wrong(c, where, "valid UTF-8");
 			goto fail;
 		}
 	}
@@ -277,19 +270,22 @@ static int take_cmd(struct conf *c, const char *name, const char *option, json_t
 
 static int take_image(struct conf *c, const char *name, const char *option, json_t *value)
 {
-	static const char *const known[] = {"oci", "bind", NULL};
-	json_t *source = value;
+	static const char *const known[] = {"oci", "bind", "upper_size", NULL};
+	json_t *source = value, *size;
 
 	if (json_is_object(value)) {
-		if (check_members(c, name, value, known) < 0)
+		if (conf_check_members(c, name, value, known) < 0)
 			return -1;
-		if (json_object_size(value) != 1)
-			return wrong(c, name, "one of oci and bind");
-		source = json_object_iter_value(json_object_iter(value));
+		size = json_object_get(value, "upper_size");
+		if (json_object_size(value) - (size != NULL) != 1)
+			return conf_wrong(c, name, "one of oci and bind");
+		if (size && take_scalar(c, "image.upper_size", "root-disk", size) < 0)
+			return -1;
+		source = json_object_get(value, "oci") ?: json_object_get(value, "bind");
 	}
-	c->image = scalar(c, name, source);
+	c->image = conf_scalar(c, name, source);
 	if (c->image && json_object_get(value, "bind") && !image_is_path(c->image))
-		return wrong(c, name, "a path that begins with /, ./ or ../ for bind");
+		return conf_wrong(c, name, "a path that begins with /, ./ or ../ for bind");
 	return c->image ? 0 : -1;
 }
 
@@ -300,20 +296,20 @@ static int take_rlimits(struct conf *c, const char *name, const char *option, js
 	size_t i;
 
 	if (!json_is_array(value))
-		return wrong(c, name, "a list");
+		return conf_wrong(c, name, "a list");
 	json_array_foreach (value, i, item) {
 		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
 		_cleanup_free_ char *resource = NULL, *soft = NULL, *hard = NULL, *text = NULL;
 		json_t *limit;
 
-		if (check_members(c, where, item, known) < 0)
+		if (conf_check_members(c, where, item, known) < 0)
 			return -1;
 		if (!json_object_get(item, "resource") || !json_object_get(item, "soft"))
-			return wrong(c, where, "resource, soft, and perhaps hard");
+			return conf_wrong(c, where, "resource, soft, and perhaps hard");
 		limit = json_object_get(item, "hard");
-		resource = scalar(c, where, json_object_get(item, "resource"));
-		soft = resource ? scalar(c, where, json_object_get(item, "soft")) : NULL;
-		hard = soft && limit ? scalar(c, where, limit) : NULL;
+		resource = conf_scalar(c, where, json_object_get(item, "resource"));
+		soft = resource ? conf_scalar(c, where, json_object_get(item, "soft")) : NULL;
+		hard = soft && limit ? conf_scalar(c, where, limit) : NULL;
 		if (!soft || (limit && !hard))
 			return -1;
 		text = xasprintf("%s=%s%s%s", resource, soft, hard ? ":" : "", hard ? hard : "");
@@ -330,13 +326,13 @@ static int take_init(struct conf *c, const char *name, const char *option, json_
 
 	if (json_is_string(value))
 		return take_scalar(c, name, option, value);
-	if (check_members(c, name, value, known) < 0)
+	if (conf_check_members(c, name, value, known) < 0)
 		return -1;
 	cmd = json_object_get(value, "cmd");
 	args = json_object_get(value, "args");
 	env = json_object_get(value, "env");
 	if (!cmd)
-		return wrong(c, name, "cmd");
+		return conf_wrong(c, name, "cmd");
 	if (take_scalar(c, "init.cmd", option, cmd) < 0 ||
 	    (args && take_list(c, "init.args", "init-arg", args, NULL) < 0))
 		return -1;
@@ -350,14 +346,14 @@ static int take_scripts(struct conf *c, const char *name, const char *option, js
 	json_t *item;
 
 	if (!json_is_object(value))
-		return wrong(c, name, "a map");
+		return conf_wrong(c, name, "a map");
 	json_object_foreach (value, key, item) {
 		_cleanup_free_ char *where = xasprintf("%s.%s", name, key), *pair = NULL;
 		const char *body = json_string_value(item);
 		_cleanup_free_ char *line = NULL;
 
 		if (!body)
-			return wrong(c, where, "a text");
+			return conf_wrong(c, where, "a text");
 		if (!str_starts_with(body, "#!"))
 			line = guest_script_line(c->args->shell);
 		pair = xasprintf("%s=%s%s", key, line ? line : "", body);
@@ -367,42 +363,9 @@ static int take_scripts(struct conf *c, const char *name, const char *option, js
 	return 0;
 }
 
-/* "tmpfs" with or without a size. Other kinds of mounts come with shared folders. */
 static int take_mounts(struct conf *c, const char *name, const char *option, json_t *value)
 {
-	static const char *const known[] = {"tmpfs", "target", NULL};
-	static const char *const known_tmpfs[] = {"size", NULL};
-	json_t *item;
-	size_t i;
-
-	if (!json_is_array(value))
-		return wrong(c, name, "a list");
-	json_array_foreach (value, i, item) {
-		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
-		_cleanup_free_ char *target = NULL, *size = NULL, *text = NULL;
-		json_t *tmpfs = json_object_get(item, "tmpfs");
-
-		if (!tmpfs || !json_object_get(item, "target"))
-			return err_set(c->err, ERR_UNSUPPORTED,
-				       "%s: this version of msb has only mounts with 'tmpfs' and "
-				       "'target'",
-				       where);
-		if (check_members(c, where, item, known) < 0 ||
-		    (!json_is_null(tmpfs) && check_members(c, where, tmpfs, known_tmpfs) < 0))
-			return -1;
-		target = scalar(c, where, json_object_get(item, "target"));
-		if (!target)
-			return -1;
-		if (json_object_get(tmpfs, "size")) {
-			size = scalar(c, where, json_object_get(tmpfs, "size"));
-			if (!size)
-				return -1;
-		}
-		text = xasprintf("%s%s%s", target, size ? ":" : "", size ? size : "");
-		if (set_option(c, where, option, text) < 0)
-			return -1;
-	}
-	return 0;
+	return conf_take_mounts(c, name, value);
 }
 
 /* A list of texts that become rules: the action, then what the file says. */
@@ -412,10 +375,10 @@ static int take_targets(struct conf *c, const char *name, const char *action, js
 	size_t i;
 
 	if (!json_is_array(value))
-		return wrong(c, name, "a list");
+		return conf_wrong(c, name, "a list");
 	json_array_foreach (value, i, item) {
 		_cleanup_free_ char *where = xasprintf("%s[%zu]", name, i);
-		_cleanup_free_ char *target = scalar(c, where, item), *text = NULL;
+		_cleanup_free_ char *target = conf_scalar(c, where, item), *text = NULL;
 		char *rule;
 
 		if (!target)
@@ -435,10 +398,10 @@ static int take_dns(struct conf *c, const char *name, json_t *value)
 	json_t *protection = json_object_get(value, "rebind_protection");
 	json_t *servers = json_object_get(value, "nameservers");
 
-	if (check_members(c, name, value, known) < 0)
+	if (conf_check_members(c, name, value, known) < 0)
 		return -1;
 	if (protection && !json_is_boolean(protection))
-		return wrong(c, "network.dns.rebind_protection", "true or false");
+		return conf_wrong(c, "network.dns.rebind_protection", "true or false");
 	if (json_is_false(protection))
 		c->args->network.no_rebind_protection = true;
 	return servers ? take_list(c, "network.dns.nameservers", "dns-nameserver", servers, NULL)
@@ -468,7 +431,7 @@ static int take_network(struct conf *c, const char *name, const char *option, js
 
 	if (json_is_string(value))
 		return take_scalar(c, name, option, value);
-	if (check_members(c, name, value, known) < 0)
+	if (conf_check_members(c, name, value, known) < 0)
 		return -1;
 	if (json_object_get(value, "tls") || json_object_get(value, "trust_host_cas"))
 		return err_set(c->err, ERR_UNSUPPORTED,
@@ -514,7 +477,7 @@ static const struct field fields[] = {
 	{"env", take_map, "env"},
 	{"labels", take_map, "label"},
 	{"init", take_init, "init"},
-	{"mounts", take_mounts, "tmpfs"},
+	{"mounts", take_mounts, NULL},
 	{"scripts", take_scripts, "script-raw"},
 	{"network", take_network, "network-policy"},
 	{"ports", take_ports, "port"},

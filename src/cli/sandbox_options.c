@@ -17,6 +17,10 @@
 #define DEFAULT_MEMORY (512 * MIB)
 #define DEFAULT_CPUS   1
 
+/* What an ext4 with a journal needs, and what the guest still makes in good time. */
+#define ROOT_DISK_MIN (128 * MIB)
+#define ROOT_DISK_MAX (1024 * GIB)
+
 /* How long a sandbox has to end that is replaced, and at most. */
 #define REPLACE_GRACE     (10 * UINT64_C(1000))
 #define REPLACE_GRACE_MAX (86400 * UINT64_C(1000))
@@ -24,6 +28,8 @@
 /* --- options ------------------------------------------------------------------------------- */
 
 #define FIELD(name) offsetof(struct sandbox_options, name)
+
+static opt_parse_fn opt_root_disk;
 
 const struct opt sandbox_opts[] = {
 	{"name", 'n', "NAME", opt_string, FIELD(name),
@@ -35,6 +41,11 @@ const struct opt sandbox_opts[] = {
 	{"replace-with-timeout", 0, "DURATION", opt_replace_grace, FIELD(replace_grace), NULL},
 	{"memory", 'm', "SIZE", opt_memory, FIELD(memory),
 	 "Memory, e.g. 512M or 2G [default: 512M]"},
+	{"root-disk", 0, "SIZE", opt_root_disk, FIELD(root_disk),
+	 "Size of the disk that takes what is written to the root [default: 4G]"},
+	{"rw-root", 0, NULL, NULL, FIELD(rw_root),
+	 "Write to the folder that is the root, not to a disk of the sandbox"},
+	{"oci-upper-size", 0, "SIZE", opt_root_disk, FIELD(root_disk), NULL},
 	{"cpus", 'c', "N", opt_cpus, FIELD(cpus), "Number of virtual CPUs [default: 1]"},
 	{"env", 'e', "KEY=VALUE", opt_env, FIELD(env),
 	 "Set an environment variable; KEY alone copies the caller's"},
@@ -59,7 +70,6 @@ const struct opt sandbox_opts[] = {
 	{"progress", 0, "HOW", opt_string, FIELD(progress),
 	 "Show the progress of pulling as bars, lines, or none [default: auto]",
 	 "auto bars lines none"},
-	{"tmpfs", 0, "PATH[:SIZE]", opt_tmpfs, FIELD(tmpfs), "Mount a memory file system"},
 	{"rlimit", 0, "RESOURCE=SOFT[:HARD]", opt_rlimit, FIELD(rlimits),
 	 "Limit a resource of every command, e.g. nofile=1024 or core=0:unlimited"},
 	{"script", 0, "NAME=BODY", opt_script, FIELD(scripts),
@@ -97,15 +107,8 @@ const struct opt sandbox_opts[] = {
 	{                                                        \
 		name, letter, metavar, NULL, 0, NULL, NULL, what \
 	}
-#define SHARES "shared folders and volumes"
 
 const struct opt later_opts[] = {
-	LATER("volume", 'v', "SRC:DST", SHARES),
-	LATER("mount-dir", 0, "SRC:DST", SHARES),
-	LATER("mount-file", 0, "SRC:DST", SHARES),
-	LATER("mount-named", 0, "NAME:DST", SHARES),
-	LATER("mount-disk", 0, "SRC:DST", SHARES),
-	LATER("root-disk", 0, "SPEC", "choice of the root's disk"),
 	LATER("snapshot", 0, "NAME", "snapshots"),
 	LATER("from-snapshot", 0, "NAME", "snapshots"),
 	LATER("vsock", 0, "PATH:PORT", "sockets of the host"),
@@ -146,28 +149,17 @@ int opt_limit(const char *value, void *field, struct err *e)
 	return 0;
 }
 
-/* Splits PATH[:SIZE]; `ret_path` is owned. */
-static int parse_tmpfs(const char *value, char **ret_path, uint64_t *ret_size, struct err *e)
+static int opt_root_disk(const char *value, void *field, struct err *e)
 {
-	size_t len = strcspn(value, ":");
-
-	*ret_size = 0;
-	if (value[0] != '/' || strspn(value, "/") == len)
-		return err_set(e, ERR_INVALID, "guest mount path must be absolute and not '/'");
-	if (value[len] && opt_memory(value + len + 1, ret_size, e) < 0)
-		return -1;
-	*ret_path = xstrndup(value, len);
-	return 0;
-}
-
-int opt_tmpfs(const char *value, void *field, struct err *e)
-{
-	_cleanup_free_ char *path = NULL;
 	uint64_t size;
 
-	if (parse_tmpfs(value, &path, &size, e) < 0)
+	if (opt_memory(value, &size, e) < 0)
 		return -1;
-	return opt_strings(value, field, e);
+	if (size < ROOT_DISK_MIN || size > ROOT_DISK_MAX)
+		return err_set(e, ERR_INVALID, "the root's disk can have %llu MiB to %llu TiB",
+			       ROOT_DISK_MIN / MIB, ROOT_DISK_MAX / GIB / 1024);
+	*(uint64_t *)field = size;
+	return 0;
 }
 
 int opt_replace_grace(const char *value, void *field, struct err *e)
@@ -273,6 +265,9 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 		return -1;
 	if (image && check_image(image, e) < 0)
 		return -1;
+	if (o->rw_root && image && !image_is_path(image))
+		return err_set(e, ERR_USAGE,
+			       "'--rw-root' needs a folder as root, not the image '%s'", image);
 	if (o->memory && (o->memory < SPEC_MEMORY_MIB_MIN * MIB ||
 			  o->memory > (uint64_t)SPEC_MEMORY_MIB_MAX * MIB))
 		return err_set(e, ERR_INVALID, "memory must be at least %d MiB",
@@ -285,10 +280,8 @@ int sandbox_options_check(const struct sandbox_options *o, const char *image, st
 		return err_set(e, ERR_INVALID, "invalid host name: '%s'", o->hostname);
 	if (o->entrypoint && !*o->entrypoint)
 		return err_set(e, ERR_INVALID, "the entrypoint must not be empty");
-	if (o->tmpfs.n > BOOT_TMPFS_MAX)
-		return err_set(e, ERR_INVALID, "too many tmpfs mounts (at most %d)",
-			       BOOT_TMPFS_MAX);
-	if (guest_options_check(o, e) < 0 || network_options_check(&o->network, o->quiet, e) < 0)
+	if (mount_options_check(&o->mounts, e) < 0 || guest_options_check(o, e) < 0 ||
+	    network_options_check(&o->network, o->quiet, e) < 0)
 		return -1;
 	if (registry_ca_certs_check(o->ca_certs, e) < 0 || sandbox_fetch_options(o, &fetch, e) < 0)
 		return -1;
@@ -337,24 +330,6 @@ static json_t *merged_env(json_t *image_config, const struct strv *env)
 	return NULL;
 }
 
-static json_t *tmpfs_array(const struct strv *tmpfs)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < tmpfs->n; i++) {
-		_cleanup_free_ char *path = NULL;
-		uint64_t size;
-
-		if (parse_tmpfs(tmpfs->v[i], &path, &size, NULL) < 0 ||
-		    json_array_append_new(a, json_pack("{s:s, s:I}", "path", path, "size",
-						       (json_int_t)size)) < 0) {
-			json_decref(a);
-			return NULL;
-		}
-	}
-	return a;
-}
-
 json_t *sandbox_config_build(const struct sandbox_options *o, json_t *record)
 {
 	/* The sandbox may be started from another directory. */
@@ -370,13 +345,14 @@ json_t *sandbox_config_build(const struct sandbox_options *o, json_t *record)
 	} else {
 		entrypoint = json_incref(json_object_get(image, "Entrypoint"));
 	}
-	j = json_pack("{s:O?, s:i, s:I, s:s, s:o, s:o*, s:O*, s:o}", "image", record, "cpus",
+	j = json_pack("{s:O?, s:i, s:I, s:s, s:o, s:o*, s:O*}", "image", record, "cpus",
 		      (int)(o->cpus ? o->cpus : DEFAULT_CPUS), "memory_mib",
 		      (json_int_t)((o->memory ? o->memory : DEFAULT_MEMORY) / MIB), "machine",
 		      o->machine ? o->machine : "auto", "env", merged_env(image, &o->env),
 		      "entrypoint", entrypoint, "cmd",
-		      o->conf_cmd ? o->conf_cmd : json_object_get(image, "Cmd"), "tmpfs",
-		      tmpfs_array(&o->tmpfs));
+		      o->conf_cmd ? o->conf_cmd : json_object_get(image, "Cmd"));
+	if (j && o->root_disk)
+		json_object_set_new(j, "root_disk_bytes", json_integer((json_int_t)o->root_disk));
 	if (!j ||
 	    set_string(j, "workdir", o->workdir ? o->workdir : image_string(image, "WorkingDir")) <
 		    0 ||

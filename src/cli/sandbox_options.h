@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/image_tool.h"
+#include "cli/mount_options.h"
 #include "cli/network_options.h"
 #include "proto/message.h"
 
@@ -20,6 +21,7 @@ struct rlimit_options {
 struct sandbox_options {
 	char *name;
 	uint64_t memory;    /* bytes; 0: default */
+	uint64_t root_disk; /* bytes; 0: default */
 	unsigned cpus;      /* 0: default */
 	struct strv env;    /* K=V, checked */
 	struct strv labels; /* checked */
@@ -31,7 +33,7 @@ struct sandbox_options {
 	char *pull;
 	char *platform;
 	char *progress;
-	struct strv tmpfs;
+	struct mount_options mounts;
 	struct rlimit_options rlimits;
 	struct strv scripts;      /* NAME=BODY */
 	struct strv raw_scripts;  /* NAME=BODY */
@@ -50,6 +52,7 @@ struct sandbox_options {
 		uint64_t ms;
 	} replace_grace;
 	bool insecure;
+	bool rw_root;
 	char *ca_certs;
 	bool quiet;
 	struct network_options network;
@@ -80,8 +83,6 @@ bool image_is_path(const char *image);
 opt_parse_fn opt_env;
 /* struct replace_grace: a duration, also in milliseconds. */
 opt_parse_fn opt_replace_grace;
-/* PATH or PATH:SIZE, kept as text. */
-opt_parse_fn opt_tmpfs;
 /* RESOURCE=SOFT[:HARD] into a struct rlimit_options. */
 opt_parse_fn opt_rlimit;
 /* NAME=BODY and NAME:PATH, kept as text. */

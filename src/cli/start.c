@@ -6,6 +6,7 @@
 #include "cli/guest_options.h"
 #include "cli/image_tool.h"
 #include "cli/machine.h"
+#include "cli/mounts.h"
 #include "cli/network_boot.h"
 #include "cli/turn.h"
 
@@ -155,6 +156,18 @@ static int make_from_dir(struct cli *cli, const struct sandbox_options *o, const
 	return -1;
 }
 
+/* The sandbox may be started from another directory. */
+static int store_root_dir(const char *dir, json_t *config, struct err *e)
+{
+	_cleanup_free_ char *path = realpath(dir, NULL);
+
+	if (!path)
+		return err_sys(e, errno, "cannot use '%s' as root file system", dir);
+	return json_object_set_new(config, "root_dir", json_string(path)) < 0
+		       ? err_set(e, ERR_INVALID, "options must be valid UTF-8")
+		       : 0;
+}
+
 /* The configuration of a new sandbox, owned, for which the image is brought in. Or NULL. */
 static json_t *make_config(struct cli *cli, const struct sandbox_options *o, const char *image,
 			   struct err *e)
@@ -169,7 +182,12 @@ static json_t *make_config(struct cli *cli, const struct sandbox_options *o, con
 			err_set(e, ERR_INVALID, "options must be valid UTF-8");
 	}
 	json_decref(record);
+	if (config && o->rw_root && store_root_dir(image, config, e) < 0) {
+		json_decref(config);
+		return NULL;
+	}
 	if (config && (guest_options_store(o, config, e) < 0 ||
+		       mount_options_store(&o->mounts, config, e) < 0 ||
 		       network_options_store(&o->network, config, e) < 0)) {
 		json_decref(config);
 		config = NULL;
@@ -197,6 +215,7 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 	struct sandbox_row old = {0};
 	_cleanup_close_ int cache_lock = -1;
 	json_t *config = NULL;
+	struct strv volumes = {0};
 	uint64_t grace_ms;
 	bool replaces = sandbox_replaces(o, &grace_ms), exists;
 	int r = -1;
@@ -208,16 +227,23 @@ int sandbox_create(struct cli *cli, const struct sandbox_options *o, const char 
 	else /* Until the row names it, nothing else keeps the image's content from being collected.
 	      */
 		cache_lock = lock_cache(cli, false, o->quiet, e);
-	if (cache_lock >= 0)
+	if (cache_lock >= 0 && mounts_check_volumes(cli, &o->mounts, e) == 0) {
+		if (!o->quiet)
+			mounts_warn(cli, &o->mounts);
 		config = make_config(cli, o, image, e);
+	}
 	if (config && (!command || check_command(config, command, e) == 0) &&
-	    (!exists || remove_old(cli, &old, grace_ms, e) == 0)) {
-		if (image_is_path(image))
+	    (!exists || remove_old(cli, &old, grace_ms, e) == 0) &&
+	    mounts_make_volumes(cli, &o->mounts, &volumes, e) == 0) {
+		if (image_is_path(image) && !o->rw_root)
 			r = make_from_dir(cli, o, image, ephemeral, config, ret, ret_lock, e);
 		else
 			r = sandboxes_create(&cli->db, &cli->home, o->name, image, ephemeral,
 					     config, &o->labels, ret, ret_lock, e);
 	}
+	if (r < 0)
+		mounts_remove_volumes(cli, &volumes);
+	strv_release(&volumes);
 	json_decref(config);
 	sandbox_row_release(&old);
 	return r;
@@ -237,6 +263,8 @@ static int image_files(struct cli *cli, const struct sandbox_row *row, struct st
 	json_t *disk, *item;
 	size_t i;
 
+	if (json_string_of(row->config, "root_dir"))
+		return 0;
 	if (json_is_null(json_object_get(row->config, "image"))) {
 		strv_take(ret, home_path(&cli->home, "sandboxes/%s/root.erofs", row->name));
 		return 0;
@@ -265,8 +293,11 @@ static void boot_strings(const struct sandbox_row *row, struct boot_config *boot
 	boot->hostname = xstrndup(hostname ? hostname : row->name, SANDBOX_HOSTNAME_MAX);
 	boot->workdir = workdir ? xstrdup(workdir) : NULL;
 	boot->user = user ? xstrdup(user) : NULL;
-	boot->image_disk = xstrdup(IMAGE_DISK);
-	boot->upper_disk = xstrdup(UPPER_DISK);
+	if (!json_string_of(row->config, "root_dir")) {
+		boot->image_disk = xstrdup(IMAGE_DISK);
+		boot->upper_disk = xstrdup(UPPER_DISK);
+		boot->upper_size = json_number_of(row->config, "root_disk_bytes");
+	}
 	json_add_strings(&boot->env, json_object_get(row->config, "env"));
 }
 
@@ -314,20 +345,8 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 		      struct launch_spec *s, struct err *e)
 {
 	const char *kernel = json_string_value(json_object_get(row->config, "kernel"));
-	json_t *item;
-	size_t i;
 
 	boot_strings(row, &s->boot);
-	json_array_foreach (json_object_get(row->config, "tmpfs"), i, item) {
-		const char *path = NULL;
-		json_int_t size = 0;
-
-		if (json_unpack(item, "{s:s, s:I}", "path", &path, "size", &size) < 0 ||
-		    s->boot.n_tmpfs == BOOT_TMPFS_MAX)
-			return err_set(e, ERR_CORRUPT, "damaged configuration of '%s'", row->name);
-		s->boot.tmpfs[s->boot.n_tmpfs++] =
-			(struct boot_tmpfs){.path = xstrdup(path), .size = (uint64_t)size};
-	}
 	s->name = xstrdup(row->name);
 	s->sandbox_dir = sandbox_dir(&cli->home, row->name);
 	s->run_dir = sandbox_run_dir(&cli->home, row->id);
@@ -341,6 +360,8 @@ static int build_spec(struct cli *cli, const struct sandbox_row *row, bool attac
 	s->kernel = kernel ? xstrdup(kernel) : NULL;
 	if (guest_boot(row->config, &s->boot, e) < 0)
 		return err_wrap(e, "damaged configuration of '%s'", row->name);
+	if (mounts_launch(cli, row->config, s, e) < 0)
+		return -1;
 	if (network_launch(json_object_get(row->config, "network"), row->net_slot, s, e) < 0 ||
 	    boot_init(row, command, &s->boot, e) < 0)
 		return -1;

@@ -5,7 +5,12 @@
  * The configuration is a JSON object kept with the sandbox:
  *   {"image": RECORD of msb-image, or null for a directory, "disk": [absolute paths],
  *    "cpus", "memory_mib", "machine", "kernel", "hostname", "workdir", "user", "shell",
- *    "env": [K=V], "entrypoint": [..], "cmd": [..], "tmpfs": [{"path", "size"}],
+ *    "env": [K=V], "entrypoint": [..], "cmd": [..],
+ *    "root_dir": absolute path of the folder that is the root and is written to; else missing,
+ *    "root_disk_bytes": of the writable disk; missing: as it comes,
+ *    "mounts": [{"kind": "dir", "file", "named", "disk" or "tmpfs", "source", "target",
+ *       "read_only", "noexec", "nosuid", "nodev", "follow_root_symlinks", "stat_virt",
+ *       "host_perms", "quota" and "size" in bytes, "uid", "gid", "fstype"}], parents first,
  *    "max_duration_secs", "idle_timeout_secs",
  *    "security": "default" or "restricted",
  *    "rlimits": [{"resource": "nofile", "soft", "hard": number or "unlimited"}],

@@ -94,6 +94,47 @@ static const struct command registry_commands[] = {
 	{0},
 };
 
+static const struct command volume_commands[] = {
+	{
+		.name = "create",
+		.usage = "[OPTIONS] <NAME>",
+		.summary = "Make an empty volume",
+		COMMAND(volume_create),
+		.max_args = 1, /* or an option */
+	},
+	{
+		.name = "ls",
+		.aliases = "list",
+		.usage = "[OPTIONS]",
+		.summary = "List volumes",
+		COMMAND(volume_ls),
+	},
+	{
+		.name = "inspect",
+		.usage = "[OPTIONS] <VOLUME>",
+		.summary = "Show what a volume is and who has it",
+		COMMAND(volume_inspect),
+		.min_args = 1,
+		.max_args = 1,
+	},
+	{
+		.name = "rm",
+		.aliases = "remove",
+		.usage = "[OPTIONS] <VOLUME>...",
+		.summary = "Remove volumes with all that is in them",
+		COMMAND(volume_rm),
+		.min_args = 1,
+		.max_args = SIZE_MAX,
+	},
+	{
+		.name = "prune",
+		.usage = "[OPTIONS]",
+		.summary = "Remove all volumes that no sandbox has",
+		COMMAND(volume_prune),
+	},
+	{0},
+};
+
 static const struct command net_commands[] = {
 	{
 		.name = "explain",
@@ -334,6 +375,34 @@ static const struct command commands[] = {
 		.usage = "<COMMAND>",
 		.summary = "Work with images",
 		.subcommands = image_commands,
+	},
+	{
+		.name = "volume",
+		.aliases = "vol",
+		.group = "Storage",
+		.usage = "<COMMAND>",
+		.summary = "Work with volumes",
+		.subcommands = volume_commands,
+	},
+	{
+		.name = "df",
+		.group = "Storage",
+		.usage = "[OPTIONS]",
+		.summary = "Show what sandboxes, images and volumes occupy",
+		COMMAND(df),
+	},
+	{
+		.name = "prune",
+		.group = "Storage",
+		.usage = "[OPTIONS]",
+		.summary = "Remove what no sandbox needs",
+		COMMAND(prune),
+	},
+	{
+		.name = "volumes",
+		.usage = "[OPTIONS]",
+		.summary = "List volumes",
+		COMMAND(volume_ls),
 	},
 	{
 		.name = "doctor",

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "image/erofs.h"
 #include "image/merge.h"
+#include "image/users.h"
 
 #include <errno.h>
 #include <string.h>
@@ -292,6 +293,7 @@ static json_t *config_json(const struct image *im)
 json_t *image_record(const struct image *im, const char *reference, bool cached)
 {
 	json_t *rec = json_object(), *layers = json_array(), *disk = json_array();
+	json_t *users = image_passwd(im);
 	uint64_t total = 0;
 
 	json_array_append_new(disk, path_json(STORE_IMAGE, &im->digest));
@@ -327,6 +329,8 @@ json_t *image_record(const struct image *im, const char *reference, bool cached)
 	json_object_set_new(rec, "layers", layers);
 	json_object_set_new(rec, "erofs", path_json(STORE_IMAGE, &im->digest));
 	json_object_set_new(rec, "disk", disk);
+	if (users)
+		json_object_set_new(rec, "users", users);
 	if (cached)
 		json_object_set_new(rec, "cached", json_true());
 	return rec;

@@ -21,7 +21,7 @@
  *
  * RECORD is {"reference","manifest_digest","config_digest","architecture","os","variant","created",
  * "size_bytes","layer_count","config":{…as in the OCI config…},"layers":[{"digest","diff_id",
- * "media_type","size","data_bytes","data"}],"erofs","disk":[…],"cached",
+ * "media_type","size","data_bytes","data"}],"erofs","disk":[…],"users":{NAME:[UID,GID]},"cached",
  * "resolved_digest"}; paths are relative to the cache, "disk" lists the files that make the disk,
  * in order; the digest last named is of the index that the reference led to, or of the manifest.
  * Exit status: 0, 1 for a failure, 2 for wrong usage.

@@ -485,8 +485,9 @@ void boot_config_release(struct boot_config *c)
 	free(c->user);
 	free(c->image_disk);
 	free(c->upper_disk);
-	for (size_t i = 0; i < c->n_tmpfs; i++)
-		free(c->tmpfs[i].path);
+	free(c->root_share);
+	for (size_t i = 0; i < c->n_mounts; i++)
+		boot_mount_release(&c->mounts[i]);
 	for (size_t i = 0; i < c->n_scripts; i++)
 		boot_script_release(&c->scripts[i]);
 	free(c->scripts);
@@ -516,50 +517,42 @@ static int set_guest(json_t *j, const struct boot_config *c)
 json_t *boot_config_to_json(const struct boot_config *c)
 {
 	json_t *j = json_pack("{s:o}", "env", message_strings(&c->env));
-	json_t *tmpfs = json_array();
+	json_t *mounts = json_array();
 
 	if (!j || set_string(j, "hostname", c->hostname) < 0 ||
 	    set_string(j, "workdir", c->workdir) < 0 || set_string(j, "user", c->user) < 0 ||
 	    set_string(j, "image_disk", c->image_disk) < 0 ||
-	    set_string(j, "upper_disk", c->upper_disk) < 0)
+	    set_string(j, "upper_disk", c->upper_disk) < 0 ||
+	    set_string(j, "root_share", c->root_share) < 0)
 		goto fail;
 	set_u64(j, "upper_size", c->upper_size);
 	set_u64(j, "time_ns", c->time_ns);
-	for (size_t i = 0; i < c->n_tmpfs; i++) {
-		json_t *t = json_pack("{s:s}", "path", c->tmpfs[i].path);
-
-		if (!t)
+	for (size_t i = 0; i < c->n_mounts; i++)
+		if (json_array_append_new(mounts, boot_mount_to_json(&c->mounts[i])) < 0)
 			goto fail;
-		set_u64(t, "size", c->tmpfs[i].size);
-		json_array_append_new(tmpfs, t);
-	}
 	if (set_guest(j, c) < 0)
 		goto fail;
-	json_object_set_new(j, "tmpfs", tmpfs);
+	json_object_set_new(j, "mounts", mounts);
 	return j;
 fail:
-	json_decref(tmpfs);
+	json_decref(mounts);
 	json_decref(j);
 	return NULL;
 }
 
-static int get_tmpfs(json_t *j, struct boot_config *c, struct err *e)
+static int get_mounts(json_t *j, struct boot_config *c, struct err *e)
 {
-	json_t *a = json_object_get(j, "tmpfs"), *item;
+	json_t *a = json_object_get(j, "mounts"), *item;
 	size_t i;
 
 	if (!a)
 		return 0;
-	if (!json_is_array(a) || json_array_size(a) > BOOT_TMPFS_MAX)
-		return bad_field(e, "tmpfs", "a short array");
+	if (!json_is_array(a) || json_array_size(a) > BOOT_MOUNTS_MAX)
+		return bad_field(e, "mounts", "a short array");
 	json_array_foreach (a, i, item) {
-		struct boot_tmpfs *t = &c->tmpfs[c->n_tmpfs++];
-
-		if (get_string(item, "path", &t->path, e) < 0 ||
-		    get_u64(item, "size", INT64_MAX, &t->size, e) < 0)
+		if (boot_mount_from_json(item, &c->mounts[i], e) < 0)
 			return -1;
-		if (!t->path || t->path[0] != '/')
-			return bad_field(e, "path", "an absolute path");
+		c->n_mounts++;
 	}
 	return 0;
 }
@@ -604,11 +597,16 @@ int boot_config_from_json(json_t *j, struct boot_config *ret, struct err *e)
 	    get_string(j, "workdir", &c.workdir, e) < 0 || get_string(j, "user", &c.user, e) < 0 ||
 	    get_string(j, "image_disk", &c.image_disk, e) < 0 ||
 	    get_string(j, "upper_disk", &c.upper_disk, e) < 0 ||
+	    get_string(j, "root_share", &c.root_share, e) < 0 ||
 	    get_u64(j, "upper_size", INT64_MAX, &c.upper_size, e) < 0 ||
-	    get_u64(j, "time_ns", INT64_MAX, &c.time_ns, e) < 0 || get_tmpfs(j, &c, e) < 0 ||
+	    get_u64(j, "time_ns", INT64_MAX, &c.time_ns, e) < 0 || get_mounts(j, &c, e) < 0 ||
 	    get_guest(j, &c, e) < 0)
 		goto fail;
-	if (!c.image_disk || !c.upper_disk) {
+	if (c.root_share && (c.image_disk || c.upper_disk || !boot_share_name_ok(c.root_share))) {
+		bad_field(e, "root_share", "the name of a share, without disks beside it");
+		goto fail;
+	}
+	if (!c.root_share && (!c.image_disk || !c.upper_disk)) {
 		err_set(e, ERR_INVALID, "malformed message: no root disks");
 		goto fail;
 	}

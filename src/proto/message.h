@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "proto/boot_mount.h"
 #include "proto/frame.h"
 
 #include <jansson.h>
@@ -65,14 +66,6 @@ json_t *exec_result_to_json(const struct exec_result *r);
 /* Also takes an error result, which it turns into an error: 0 or -1. */
 int exec_result_from_json(json_t *j, struct exec_result *ret, struct err *e);
 
-#define BOOT_TMPFS_MAX 64
-
-/* A tmpfs that the agent mounts before anything runs. */
-struct boot_tmpfs {
-	char *path;
-	uint64_t size; /* bytes; 0: the kernel's default, half of the memory */
-};
-
 #define BOOT_SCRIPTS_MAX       1024
 #define BOOT_SCRIPTS_BYTES_MAX (512 * KIB) /* all contents together, so that a frame holds them */
 #define BOOT_SCRIPT_NAME_MAX   255
@@ -118,15 +111,17 @@ struct boot_network {
 /* What the agent needs to know to make the sandbox's root and environment. */
 struct boot_config {
 	char *hostname;
-	struct strv env;     /* K=V of every program: image, then sandbox */
-	char *workdir;       /* NULL: / */
-	char *user;          /* NULL: root */
+	struct strv env; /* K=V of every program: image, then sandbox */
+	char *workdir;   /* NULL: / */
+	char *user;      /* NULL: root */
+	/* The root is one of these: two disks that are joined, or a share that is written to. */
 	char *image_disk;    /* serial or device of the read-only EROFS disk */
 	char *upper_disk;    /* the same of the ext4 disk that takes the writes */
+	char *root_share;    /* its name in the shared file system */
 	uint64_t upper_size; /* bytes: the file system is grown to this at first boot */
 	uint64_t time_ns;    /* host's CLOCK_REALTIME when sent; 0: leave the clock alone */
-	struct boot_tmpfs tmpfs[BOOT_TMPFS_MAX];
-	size_t n_tmpfs;
+	struct boot_mount mounts[BOOT_MOUNTS_MAX]; /* parents before what is mounted below them */
+	size_t n_mounts;
 	bool restricted; /* programs get no new privileges and no CAP_SYS_ADMIN */
 	struct rlimit_spec rlimits[EXEC_RLIMIT_MAX]; /* of every program */
 	size_t n_rlimits;

@@ -170,6 +170,18 @@ static uint64_t guest_grace(const struct monitor *m, uint64_t grace_ms)
 	return grace_ms > 2 * INIT_RESERVE ? grace_ms - INIT_RESERVE : grace_ms / 2;
 }
 
+/* Whether what the guest writes can outlive its sandbox. */
+static bool writes_elsewhere(const struct monitor *m)
+{
+	for (size_t i = 0; i < m->spec.n_shares; i++)
+		if (!m->spec.shares[i].read_only)
+			return true;
+	for (size_t i = 0; i < m->spec.n_disks; i++)
+		if (!m->spec.disks[i].read_only)
+			return true;
+	return false;
+}
+
 void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 {
 	uint64_t deadline = clock_mono_ns() + grace_ms * NSEC_PER_MSEC;
@@ -178,8 +190,9 @@ void monitor_stop(struct monitor *m, enum end_cause cause, uint64_t grace_ms)
 	set_cause(m, cause);
 	if (m->state == MONITOR_LAUNCHING)
 		return; /* start() will see it */
-	/* Nothing of an ephemeral sandbox is kept, so there is nothing to write out first. */
-	if (grace_ms == 0 || m->spec.ephemeral || m->state != MONITOR_READY) {
+	/* If nothing is kept there is nothing to write out first. */
+	if (grace_ms == 0 || (m->spec.ephemeral && !writes_elsewhere(m)) ||
+	    m->state != MONITOR_READY) {
 		if (!asked || grace_ms == 0)
 			child_kill(&m->vmm.child);
 		else if (deadline < m->deadline.deadline)
@@ -433,7 +446,8 @@ static void owner_gone(struct monitor *m)
 		loop_stop(m->loop); /* killed before it could say what to run */
 	else if (m->spec.attached)
 		monitor_stop(m, END_OWNER_GONE,
-			     m->spec.boot.has_init ? STOP_DEFAULT_MS : OWNER_GONE_GRACE);
+			     m->spec.boot.has_init || writes_elsewhere(m) ? STOP_DEFAULT_MS
+									  : OWNER_GONE_GRACE);
 }
 
 static void on_launch(struct ev *ev, uint32_t events)

@@ -218,6 +218,11 @@ void monitor_note(struct monitor *m, const char *fmt, ...) PRINTF_FORMAT(2, 3);
 int vmm_start(struct monitor *m, struct err *e);
 void vmm_release(struct monitor *m);
 
+/* --- monitor_mounts.c --- */
+/* Opens what is shared with the guest, and disks beside its own, for msb-vmm. 0 or -1. */
+int mounts_add_shares(struct monitor *m, struct child_args *a, struct err *e);
+int mounts_add_disks(struct monitor *m, struct child_args *a, struct err *e);
+
 /* --- monitor_net.c: nothing happens where the spec has no network --- */
 /* Makes what msb-vmm and msb-net meet in. 0 or -1. */
 int net_prepare(struct monitor *m, struct err *e);
@@ -314,7 +319,8 @@ void limits_paused(struct monitor *m);
 
 /* --- upper.c --- */
 /*
- * Opens the writable disk: the sandbox's upper.ext4, made from the template if it is not there,
- * or for an ephemeral sandbox a copy of the template without a name. A descriptor, or -1.
+ * Opens the writable disk: the sandbox's upper.ext4, made from a template if it is not there,
+ * or for an ephemeral sandbox a copy of a template without a name. `size` is that of the disk
+ * in bytes, to which the guest grows the file system; 0: as it comes. A descriptor, or -1.
  */
-int upper_open(int sandbox_dir, bool ephemeral, const char *template_path, struct err *e);
+int upper_open(int sandbox_dir, bool ephemeral, uint64_t size, struct err *e);

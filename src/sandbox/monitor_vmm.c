@@ -64,12 +64,14 @@ static int add_file(struct child_args *a, const char *option, const char *path, 
 
 static int add_disks(struct monitor *m, struct child_args *a, struct err *e)
 {
-	_cleanup_free_ char *template = program_relative_path("upper.ext4");
 	_cleanup_free_ char *image = xstrdup("--disk=ro,serial=image");
 	int fd;
 
-	/* The image's parts, the writable disk and a few more must fit. */
-	if (m->spec.image_files.n > SPAWN_FDS_MAX - 16)
+	/* The root may be a folder of the host. */
+	if (m->spec.boot.root_share)
+		return 0;
+	/* The image's parts, what is shared, the writable disk and a few more must fit. */
+	if (m->spec.image_files.n + m->spec.n_shares + m->spec.n_disks > SPAWN_FDS_MAX - 16)
 		return err_set(e, ERR_UNSUPPORTED, "the image has too many layers");
 	for (size_t i = 0; i < m->spec.image_files.n; i++) {
 		char *next;
@@ -82,7 +84,7 @@ static int add_disks(struct monitor *m, struct child_args *a, struct err *e)
 		image = next;
 	}
 	strv_add(&a->argv, image);
-	fd = upper_open(m->sandbox_dir, m->spec.ephemeral, template, e);
+	fd = upper_open(m->sandbox_dir, m->spec.ephemeral, m->spec.boot.upper_size, e);
 	if (fd < 0)
 		return -1;
 	strv_take(&a->argv, xasprintf("--disk=rw,serial=upper,fd=%d", child_hand_over(a, fd)));
@@ -141,7 +143,8 @@ static int add_arguments(struct monitor *m, struct child_args *a, struct err *e)
 	strv_add(&a->argv, "--rng");
 	net_add_device(m, a);
 	if (add_file(a, "--kernel", kernel, e) < 0 || add_file(a, "--initrd", initrd, e) < 0 ||
-	    add_disks(m, a, e) < 0 || add_vsock(m, a, e) < 0 || add_control(m, a, e) < 0 ||
+	    add_disks(m, a, e) < 0 || mounts_add_disks(m, a, e) < 0 ||
+	    mounts_add_shares(m, a, e) < 0 || add_vsock(m, a, e) < 0 || add_control(m, a, e) < 0 ||
 	    add_stats(m, a, e) < 0 || child_add_pipe(a, "--console", &m->vmm.console_fd, e) < 0)
 		return -1;
 	return 0;

@@ -31,6 +31,10 @@ void launch_spec_release(struct launch_spec *s)
 	free(s->sandbox_dir);
 	free(s->run_dir);
 	strv_release(&s->image_files);
+	for (size_t i = 0; i < s->n_shares; i++)
+		share_spec_release(&s->shares[i]);
+	for (size_t i = 0; i < s->n_disks; i++)
+		disk_spec_release(&s->disks[i]);
 	boot_config_release(&s->boot);
 	exec_request_release(&s->workload);
 	free(s->qemu);
@@ -38,6 +42,25 @@ void launch_spec_release(struct launch_spec *s)
 	free(s->log_level);
 	secret_free(s->net);
 	*s = (struct launch_spec){0};
+}
+
+/* -1 when a path is not UTF-8. */
+static int set_mounts(json_t *j, const struct launch_spec *s)
+{
+	json_t *shares = json_array(), *disks = json_array();
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_shares; i++)
+		r |= json_array_append_new(shares, share_spec_to_json(&s->shares[i]));
+	for (size_t i = 0; i < s->n_disks; i++)
+		r |= json_array_append_new(disks, disk_spec_to_json(&s->disks[i]));
+	if (s->n_shares)
+		json_object_set(j, "shares", shares);
+	if (s->n_disks)
+		json_object_set(j, "disks", disks);
+	json_decref(shares);
+	json_decref(disks);
+	return r;
 }
 
 json_t *launch_spec_to_json(const struct launch_spec *s)
@@ -62,6 +85,10 @@ json_t *launch_spec_to_json(const struct launch_spec *s)
 		json_decref(j);
 		return NULL;
 	}
+	if (j && set_mounts(j, s) < 0) {
+		json_decref(j);
+		return NULL;
+	}
 	if (s->init_client)
 		json_object_set_new(j, "init_client", json_true());
 	if (s->qemu)
@@ -77,6 +104,28 @@ json_t *launch_spec_to_json(const struct launch_spec *s)
 	if (s->log_level)
 		json_object_set_new(j, "log_level", json_string(s->log_level));
 	return j;
+}
+
+static int get_mounts(json_t *j, struct launch_spec *s)
+{
+	json_t *shares = json_object_get(j, "shares"), *disks = json_object_get(j, "disks");
+	json_t *item;
+	size_t i;
+
+	if ((shares && !json_is_array(shares)) || (disks && !json_is_array(disks)) ||
+	    json_array_size(shares) > SPEC_SHARES_MAX || json_array_size(disks) > SPEC_DISKS_MAX)
+		return -1;
+	json_array_foreach (shares, i, item) {
+		if (share_spec_from_json(item, &s->shares[i]) < 0)
+			return -1;
+		s->n_shares++;
+	}
+	json_array_foreach (disks, i, item) {
+		if (disk_spec_from_json(item, &s->disks[i]) < 0)
+			return -1;
+		s->n_disks++;
+	}
+	return 0;
 }
 
 static bool valid_duration(json_int_t seconds)
@@ -130,7 +179,7 @@ int launch_spec_from_json(json_t *j, struct launch_spec *ret, struct err *e)
 	}
 	if (boot_config_from_json(boot, &s.boot, e) < 0)
 		goto fail;
-	if ((s.net != NULL) != s.boot.has_network) {
+	if ((s.net != NULL) != s.boot.has_network || get_mounts(j, &s) < 0) {
 		err_set(e, ERR_INVALID, "malformed launch spec");
 		goto fail;
 	}

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "proto/message.h"
+#include "sandbox/spec_mounts.h"
 
 enum machine_kind { MACHINE_AUTO, MACHINE_KVM, MACHINE_QEMU, MACHINE_KIND_COUNT };
 
@@ -30,7 +31,11 @@ struct launch_spec {
 	char *kernel; /* path of a kernel that the user brings; NULL: ours */
 	unsigned cpus;
 	unsigned memory_mib;
-	struct strv image_files; /* the read-only disk, part by part */
+	struct strv image_files;                   /* the read-only disk, part by part */
+	struct share_spec shares[SPEC_SHARES_MAX]; /* boot.mounts calls them "0", "1" ... */
+	size_t n_shares;
+	struct disk_spec disks[SPEC_DISKS_MAX]; /* beside the image and the writable one */
+	size_t n_disks;
 	struct boot_config boot;
 	/*
 	 * The network in the words of msb-net (net/spec.h), which the monitor only passes on and

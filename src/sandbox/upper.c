@@ -7,62 +7,16 @@
 #include "sandbox/monitor.h"
 
 #include "base/cleanup.h"
+#include "base/copy_file.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define UPPER_NAME "upper.ext4"
 #define UPPER_TEMP "upper.ext4.new"
-
-/* As copy_file_range, which some kinds and pairs of file systems cannot do. */
-static ssize_t copy_piece(int from, loff_t *in, int to, loff_t *out, size_t n)
-{
-	static char data[64 * KIB];
-	ssize_t done = copy_file_range(from, in, to, out, n, 0);
-
-	if (done >= 0 ||
-	    (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS))
-		return done;
-	done = pread(from, data, MIN(n, sizeof(data)), *in);
-	if (done > 0)
-		done = pwrite(to, data, (size_t)done, *out);
-	if (done > 0) {
-		*in += done;
-		*out += done;
-	}
-	return done;
-}
-
-static int copy_data(int from, int to)
-{
-	struct stat st;
-	off_t data, hole = 0;
-
-	if (ioctl(to, FICLONE, from) == 0)
-		return 0;
-	if (fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0)
-		return -errno;
-	while ((data = lseek(from, hole, SEEK_DATA)) >= 0) {
-		loff_t in = data, out = data;
-
-		hole = lseek(from, data, SEEK_HOLE);
-		if (hole < 0)
-			return -errno;
-		while (in < hole) {
-			ssize_t n = copy_piece(from, &in, to, &out, (size_t)(hole - in));
-
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n <= 0)
-				return n < 0 ? -errno : -EIO;
-		}
-	}
-	return errno == ENXIO ? 0 : -errno; /* ENXIO: no data follow */
-}
 
 static int create(int dir, bool ephemeral)
 {
@@ -80,7 +34,24 @@ static int create(int dir, bool ephemeral)
 	return fd;
 }
 
-int upper_open(int sandbox_dir, bool ephemeral, const char *template_path, struct err *e)
+/* Of the usual size, which grows, or for a smaller disk the smallest. */
+static int open_template(uint64_t size, struct err *e)
+{
+	_cleanup_free_ char *usual = program_relative_path("upper.ext4");
+	_cleanup_free_ char *small = program_relative_path("volume.ext4");
+	_cleanup_close_ int fd = open(usual, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "cannot open '%s'", usual);
+	if (size == 0 || size >= (uint64_t)st.st_size)
+		return steal_fd(&fd);
+	close_fd(&fd);
+	fd = open(small, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, errno, "cannot open '%s'", small) : steal_fd(&fd);
+}
+
+int upper_open(int sandbox_dir, bool ephemeral, uint64_t size, struct err *e)
 {
 	_cleanup_close_ int from = -1, to = -1;
 	int r;
@@ -92,13 +63,15 @@ int upper_open(int sandbox_dir, bool ephemeral, const char *template_path, struc
 		if (errno != ENOENT)
 			return err_sys(e, errno, "cannot open the sandbox's disk");
 	}
-	from = open(template_path, O_RDONLY | O_CLOEXEC);
+	from = open_template(size, e);
 	if (from < 0)
-		return err_sys(e, errno, "cannot open '%s'", template_path);
+		return -1;
 	to = create(sandbox_dir, ephemeral);
 	if (to < 0)
 		return err_sys(e, errno, "cannot create the sandbox's disk");
-	r = copy_data(from, to);
+	r = copy_file_sparse(from, to);
+	if (r == 0 && size && ftruncate(to, (off_t)size) < 0)
+		r = -errno;
 	if (r == 0 && !ephemeral && renameat(sandbox_dir, UPPER_TEMP, sandbox_dir, UPPER_NAME) < 0)
 		r = -errno;
 	if (r < 0) {

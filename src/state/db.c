@@ -88,6 +88,25 @@ static const char *const migrations[] = {
 	"  (SELECT id, row_number() OVER (ORDER BY id) AS slot FROM sandboxes) AS numbered"
 	"  WHERE numbered.id = sandboxes.id AND numbered.slot <= 65535;"
 	"CREATE UNIQUE INDEX sandboxes_by_net_slot ON sandboxes (net_slot);",
+	/* Volumes, and who has them; a memory file system is a mount like any other. */
+	"CREATE TABLE volumes ("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  name TEXT NOT NULL UNIQUE,"
+	"  kind TEXT NOT NULL,"
+	"  size_bytes INTEGER NOT NULL,"
+	"  labels TEXT NOT NULL,"
+	"  created_at INTEGER NOT NULL);"
+	"CREATE TABLE volume_attach ("
+	"  volume INTEGER NOT NULL,"
+	"  sandbox INTEGER NOT NULL,"
+	"  PRIMARY KEY (volume, sandbox)) WITHOUT ROWID;"
+	"CREATE INDEX volume_attach_by_sandbox ON volume_attach (sandbox);"
+	"CREATE TRIGGER volume_attach_go AFTER DELETE ON sandboxes BEGIN"
+	"  DELETE FROM volume_attach WHERE sandbox = old.id; END;"
+	"UPDATE sandboxes SET config = json_remove(json_set(config, '$.mounts', json("
+	"  (SELECT json_group_array(json_object('kind', 'tmpfs', 'target',"
+	"    json_extract(value, '$.path'), 'size', json_extract(value, '$.size')))"
+	"    FROM json_each(config, '$.tmpfs')))), '$.tmpfs') WHERE json_valid(config);",
 };
 
 /*

@@ -7,6 +7,7 @@
  *   cache/               image content; laid out by src/image
  *   cache/lock           held shared while content is added, exclusively while it is removed
  *   sandboxes/NAME/      upper.ext4 and logs/ of a sandbox; end.json says how its last run ended
+ *   volumes/NAME/        a named volume: the folder itself, or disk.raw
  *   run/ID/              of a sandbox that runs: lock, sockets
  */
 #pragma once

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "state/volumes.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -262,7 +263,7 @@ static int insert_row(struct db *db, const char *name, const char *image, bool e
 		return -1;
 	}
 	*ret_id = sqlite3_last_insert_rowid(db->conn);
-	return labels_put(db, *ret_id, labels, e);
+	return labels_put(db, *ret_id, labels, e) < 0 ? -1 : volumes_attach(db, *ret_id, config, e);
 }
 
 static char *random_name(void)

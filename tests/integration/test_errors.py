@@ -49,7 +49,7 @@ BAD_COMMAND_LINES = [
     (["run", "--timeout", "1.5s", IMAGE], USAGE, "invalid duration"),
     (["run", "--timeout", "", IMAGE], USAGE, "invalid duration"),
     (["run", "--tmpfs", "relative", IMAGE], USAGE, "absolute"),
-    (["run", "--tmpfs", "/", IMAGE], USAGE, "not '/'"),
+    (["run", "--tmpfs", "/", IMAGE], USAGE, "at guest root /"),
     (["run", "--tmpfs", "/x:big", IMAGE], USAGE, "invalid size"),
     (["run", "--name", "", IMAGE], FAILURE, "name"),
     (["run", "--name", "-x", IMAGE], FAILURE, "alphanumeric"),

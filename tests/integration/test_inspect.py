@@ -36,7 +36,7 @@ def test_text(msb, stopped):
     assert re.search(r"\nWorkdir: +/tmp\nShell: +/bin/ash\n", text), text
     assert "\nEnvironment\n" in text and "\n  PLAIN=a b\n" in text
     assert r"  NASTY=\x1b[2J" in text and "\x1b" not in text and "\x9b" not in text
-    assert "\nMounts\n  /scratch → tmpfs (16 MiB)\n  /more → tmpfs\n" in text
+    assert "\nMounts\n  /more → tmpfs\n  /scratch → tmpfs (16 MiB)\n" in text
     assert text.endswith("\nLabels\n  app=shop\n  mark=\n")
 
 
@@ -46,8 +46,9 @@ def test_json(msb, stopped):
         "seen", "Stopped", "busybox", False)
     assert j["labels"] == {"app": "shop", "mark": ""}
     assert j["config"]["cpus"] == 2 and j["config"]["memory_mib"] == 160
-    assert j["config"]["tmpfs"] == [{"path": "/scratch", "size": 16 << 20},
-                                    {"path": "/more", "size": 0}]
+    assert j["config"]["mounts"] == [
+        {"kind": "tmpfs", "target": "/more", "read_only": False},
+        {"kind": "tmpfs", "target": "/scratch", "read_only": False, "size": 16 << 20}]
     assert "NASTY=\x1b[2J\x9b\n" in j["config"]["env"]
     assert j["config"]["image"]["manifest_digest"].startswith("sha256:")
     for key in "created_at", "updated_at":

@@ -263,6 +263,38 @@ static void test_descriptor_flags(void **state)
 	assert_int_equal(fd_set_cloexec(-1, true), -EBADF);
 }
 
+/* Deeper than there are descriptors, and with directories that nobody may look into. */
+static void test_remove_deep_tree(void **state)
+{
+	const char *dir = *state;
+	_cleanup_free_ char *top = xasprintf("%s/top", dir);
+	_cleanup_free_ char *closed = xasprintf("%s/top/closed", dir);
+	_cleanup_free_ char *clash = xasprintf("%s/top/.msb-deep-0", dir);
+	_cleanup_free_ char *inner = xasprintf("%s/file", closed);
+	_cleanup_free_ char *other = xasprintf("%s/file", clash);
+	_cleanup_close_ int at = -1;
+
+	assert_int_equal(mkdir(top, 0700), 0);
+	assert_int_equal(mkdir(closed, 0700), 0);
+	assert_int_equal(mkdir(clash, 0700), 0);
+	put_file(inner, "x");
+	put_file(other, "x");
+	assert_int_equal(chmod(closed, 0), 0);
+	at = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 3000; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(at, "d", 0700), 0);
+		next = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(next >= 0);
+		close(at);
+		at = next;
+	}
+	assert_true(tree_disk_bytes(top) > 0);
+	assert_int_equal(remove_tree(AT_FDCWD, top), 0);
+	assert_false(path_exists(top));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +306,7 @@ int main(void)
 		temp_test(test_write_file_fails_clean),
 		temp_test(test_mkdir_p),
 		temp_test(test_remove_tree),
+		temp_test(test_remove_deep_tree),
 		temp_test(test_unix_sockets_in_a_long_directory),
 		temp_test(test_full_reads_and_writes),
 		cmocka_unit_test(test_full_over_a_pipe),

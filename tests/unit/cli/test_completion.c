@@ -147,7 +147,7 @@ static void test_zsh(void **state)
 {
 	text = script(completion_zsh);
 	each_command(&msb_command, "msb", check_zsh);
-	check_count(text, "'(-q --quiet)--quiet[Print only names]'", 2); /* of ls and ps */
+	check_count(text, "'(-q --quiet)--quiet[Print only names]'", 4); /* of ls, ps, volumes */
 	check_count(text,
 		    "'*--pull=[Pull the image\\: always, if-missing, never "
 		    "\\[default\\: if-missing\\]]:WHEN:(always if-missing never)'",

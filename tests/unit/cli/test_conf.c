@@ -99,9 +99,11 @@ static void test_fields(void **state)
 	assert_string_equal(r.o->env.v[1], "B=x=y");
 	assert_int_equal(r.o->labels.n, 1);
 	assert_string_equal(r.o->labels.v[0], "team=");
-	assert_int_equal(r.o->tmpfs.n, 2);
-	assert_string_equal(r.o->tmpfs.v[0], "/t:5M");
-	assert_string_equal(r.o->tmpfs.v[1], "/u");
+	assert_int_equal(r.o->mounts.n, 2);
+	assert_string_equal(r.o->mounts.v[0].target, "/t");
+	assert_int_equal(r.o->mounts.v[0].size, 5 * MIB);
+	assert_string_equal(r.o->mounts.v[1].target, "/u");
+	assert_int_equal(r.o->mounts.v[1].size, 0);
 	release(&r);
 }
 
@@ -203,10 +205,21 @@ static void test_refused(void **state)
 		{"image: a\nlabels: {sandbox.x: y}", "labels.sandbox.x: "},
 		{"image: a\nentrypoint: a", "entrypoint: expected a list"},
 		{"image: a\ncmd: [[a]]", "cmd[0]: expected"},
-		{"image: a\nmounts: ['./a:/b']", "only mounts with 'tmpfs'"},
+		{"image: a\nmounts: ['./a']", "mounts[0]: volume must be in format"},
+		{"image: a\nmounts: [{bind: a, target: /t}]", "mounts[0]: expected a path"},
+		{"image: a\nmounts: [{bind: ./a}]", "mounts[0]: expected target"},
+		{"image: a\nmounts: [{target: /a}]", "mounts[0]: expected target"},
+		{"image: a\nmounts: [{named: a, disk: ./b, target: /t}]",
+		 "only one of bind, named, disk"},
+		{"image: a\nmounts: [{named: a, target: /t, readonly: 'yes'}]",
+		 "mounts[0].readonly: expected true or false"},
+		{"image: a\nmounts: [{named: a, target: /t, quota: many}]", "invalid size"},
+		{"image: a\nmounts: [{disk: ./a, target: /t, quota: 1G}]",
+		 "`quota` is not valid here"},
+		{"image: a\nmounts: [{disk: ./a, target: /t, format: qcow2}]", "cannot be mounted"},
 		{"image: a\nmounts: [{tmpfs: {size: 5M, mode: 7}, target: /t}]",
 		 "unknown field 'mode'"},
-		{"image: a\nmounts: [{tmpfs: , target: t}]", "mounts[0]: invalid value 't'"},
+		{"image: a\nmounts: [{tmpfs: , target: t}]", "mounts[0]: guest mount path must"},
 		{"image: a\nrlimits: [{resource: nofile}]", "rlimits[0]: expected resource, soft"},
 		{"image: a\nrlimits: [{resource: true, soft: 1}]", "rlimits[0]: expected a text"},
 		{"image: a\nrlimits: [{resource: nofile, soft: [1]}]",

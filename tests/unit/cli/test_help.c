@@ -217,7 +217,7 @@ static void test_suggestions(void **state)
 		{"image", "image"},
 		{"lss", "ls"},
 		{"login", "registry login"},
-		{"prune", "image prune"},
+		{"logout", "registry logout"},
 		{"frobnicate", NULL},
 		{"x", NULL},
 		{"xy", NULL},

@@ -93,49 +93,6 @@ static void test_env(void **state)
 	strv_release(&env);
 }
 
-static void test_tmpfs(void **state)
-{
-	static const struct {
-		const char *text, *path; /* NULL: refused */
-		uint64_t size;
-	} cases[] = {
-		{"/tmp", "/tmp", 0},
-		{"/tmp:64M", "/tmp", 64 * MIB},
-		{"/a/b:1G", "/a/b", GIB},
-		{"/tmp:64", "/tmp", 64 * MIB},
-		{"", NULL, 0},
-		{"/", NULL, 0},
-		{"/:64M", NULL, 0},
-		{"tmp", NULL, 0},
-		{"./tmp", NULL, 0},
-		{"tmp:64M", NULL, 0},
-		{":64M", NULL, 0},
-		{"/tmp:", NULL, 0},
-		{"/tmp:x", NULL, 0},
-		{"/tmp:0", NULL, 0},
-		{"/tmp:64M:ro", NULL, 0},
-		{"/tmp:-1", NULL, 0},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_free_ char *path = NULL;
-		struct strv list = {0};
-		struct err e = {0};
-		uint64_t size;
-		int r = opt_tmpfs(cases[i].text, &list, &e);
-
-		if (r != (cases[i].path ? 0 : -1))
-			fail_msg("'%s' is %s", cases[i].text, r ? "refused" : "accepted");
-		assert_int_equal(list.n, r == 0);
-		strv_release(&list);
-		if (r < 0)
-			continue;
-		assert_int_equal(parse_tmpfs(cases[i].text, &path, &size, &e), 0);
-		assert_string_equal(path, cases[i].path);
-		assert_true(size == cases[i].size);
-	}
-}
-
 static void test_image_is_path(void **state)
 {
 	static const char *const paths[] = {"/", "/srv/root", "./x", "../x", ".", ".."};
@@ -197,7 +154,6 @@ static void test_options_check(void **state)
 	check(OPTIONS(.platform = TEXT("linux/bad")), "alpine", ERR_UNSUPPORTED);
 	check(OPTIONS(.machine = TEXT("auto")), "alpine", ERR_NONE);
 	check(OPTIONS(.log_level = TEXT("trace")), "alpine", ERR_NONE);
-	check(OPTIONS(.tmpfs.n = BOOT_TMPFS_MAX + 1), "alpine", ERR_INVALID);
 }
 
 /* --- configuration ------------------------------------------------------------------------- */
@@ -254,9 +210,6 @@ static void test_config_of_an_image(void **state)
 	strv_add(&env.env, "A=mine");
 	assert_config(&env, "env", "[\"PATH=/bin\",\"A=image\",\"A=mine\"]");
 	strv_release(&env.env);
-	strv_add(&env.tmpfs, "/tmp:64M");
-	assert_config(&env, "tmpfs", "[{\"path\":\"/tmp\",\"size\":67108864}]");
-	strv_release(&env.tmpfs);
 }
 
 static void test_config_of_a_directory(void **state)
@@ -279,9 +232,6 @@ static void test_config_of_bad_utf8(void **state)
 	strv_add(&o.env, "A=\xff");
 	assert_null(sandbox_config_build(&o, record));
 	strv_release(&o.env);
-	strv_add(&o.tmpfs, "/\xff");
-	assert_null(sandbox_config_build(&o, record));
-	strv_release(&o.tmpfs);
 	assert_null(sandbox_config_build(OPTIONS(.user = TEXT("\xff")), record));
 	assert_null(sandbox_config_build(OPTIONS(.workdir = TEXT("/\xff")), record));
 	assert_null(sandbox_config_build(OPTIONS(.entrypoint = TEXT("\xff")), record));
@@ -418,7 +368,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_env),
-		cmocka_unit_test(test_tmpfs),
 		cmocka_unit_test(test_image_is_path),
 		temp_test(test_options_check),
 		cmocka_unit_test(test_config_of_an_image),

@@ -150,7 +150,7 @@ static void test_exec_result(void **state)
 
 static void test_boot_config_fields(void **state)
 {
-	struct boot_config c = {.upper_size = 4 * GIB, .time_ns = 17, .n_tmpfs = BOOT_TMPFS_MAX};
+	struct boot_config c = {.upper_size = 4 * GIB, .time_ns = 17, .n_mounts = BOOT_MOUNTS_MAX};
 	struct boot_config back;
 	struct err e = {0};
 	json_t *j;
@@ -161,8 +161,8 @@ static void test_boot_config_fields(void **state)
 	c.image_disk = xstrdup("image");
 	c.upper_disk = xstrdup("upper");
 	strv_add(&c.env, "A=1");
-	for (size_t i = 0; i < c.n_tmpfs; i++)
-		c.tmpfs[i] = (struct boot_tmpfs){.path = xasprintf("/t%zu", i), .size = i};
+	for (size_t i = 0; i < c.n_mounts; i++)
+		c.mounts[i] = (struct boot_mount){.path = xasprintf("/t%zu", i), .size = i};
 	j = boot_config_to_json(&c);
 	assert_int_equal(boot_config_from_json(j, &back, &e), 0);
 	json_decref(j);
@@ -174,12 +174,12 @@ static void test_boot_config_fields(void **state)
 	assert_int_equal(back.env.n, 1);
 	assert_int_equal(back.upper_size, 4 * GIB);
 	assert_int_equal(back.time_ns, 17);
-	assert_int_equal(back.n_tmpfs, BOOT_TMPFS_MAX);
-	assert_string_equal(back.tmpfs[63].path, "/t63");
-	assert_int_equal(back.tmpfs[63].size, 63);
+	assert_int_equal(back.n_mounts, BOOT_MOUNTS_MAX);
+	assert_string_equal(back.mounts[63].path, "/t63");
+	assert_int_equal(back.mounts[63].size, 63);
 	boot_config_release(&back);
-	free(c.tmpfs[5].path);
-	c.tmpfs[5].path = xstrdup("/\xff");
+	free(c.mounts[5].path);
+	c.mounts[5].path = xstrdup("/\xff");
 	assert_null(boot_config_to_json(&c));
 	free(c.workdir);
 	c.workdir = xstrdup("\xff");

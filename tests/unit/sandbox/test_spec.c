@@ -8,7 +8,7 @@
 	"{\"op\":\"launch\",\"name\":\"box\",\"sandbox_dir\":\"/h/sandboxes/box\",\"run_dir\":" \
 	"\"/h/run/1\",\"ephemeral\":false,\"attached\":true,\"machine\":\"qemu\",\"cpus\":2,"   \
 	"\"memory_mib\":512,\"image_files\":[\"/h/a\",\"/h/b\"],\"boot\":{\"env\":[],"          \
-	"\"image_disk\":\"image\",\"upper_disk\":\"upper\",\"tmpfs\":[]}}"
+	"\"image_disk\":\"image\",\"upper_disk\":\"upper\",\"mounts\":[]}}"
 
 static json_t *spec_json(void)
 {
@@ -119,6 +119,87 @@ static void test_network(void **state)
 	s.net = xstrdup("\xff");
 	assert_null(launch_spec_to_json(&s));
 	launch_spec_release(&s);
+}
+
+static void test_mounts(void **state)
+{
+	static const char shares[] =
+		"[{\"path\":\"/a\",\"file\":false,\"read_only\":true,"
+		"\"follow_root_symlinks\":true,\"quota\":4294967296,\"size\":0,"
+		"\"stat_virt\":\"strict\",\"host_perms\":\"mirror\",\"uid\":0,\"gid\":7},"
+		"{\"path\":\"/b\",\"file\":true,\"read_only\":false,"
+		"\"follow_root_symlinks\":false,\"quota\":0,\"size\":1048576,"
+		"\"stat_virt\":\"relaxed\",\"host_perms\":\"private\"}]";
+	static const char disks[] = "[{\"path\":\"/d\",\"serial\":\"disk0\",\"read_only\":true}]";
+	_cleanup_free_ char *got_shares = NULL, *got_disks = NULL;
+	json_t *j = spec_json(), *again;
+	struct launch_spec s;
+	struct err e = {0};
+
+	json_object_set_new(j, "shares", json_loads(shares, 0, NULL));
+	json_object_set_new(j, "disks", json_loads(disks, 0, NULL));
+	assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
+	json_decref(j);
+	assert_int_equal(s.n_shares, 2);
+	assert_true(s.shares[0].has_owner && s.shares[0].gid == 7);
+	assert_false(s.shares[1].has_owner);
+	assert_int_equal(s.shares[0].quota, 4 * GIB);
+	again = launch_spec_to_json(&s);
+	launch_spec_release(&s);
+	got_shares = json_dumps(json_object_get(again, "shares"), JSON_COMPACT);
+	got_disks = json_dumps(json_object_get(again, "disks"), JSON_COMPACT);
+	assert_string_equal(got_shares, shares);
+	assert_string_equal(got_disks, disks);
+	json_decref(again);
+}
+
+/* A good share or disk with one member changed (null: left out) makes the spec unacceptable. */
+static void test_malformed_mounts(void **state)
+{
+	static const struct {
+		const char *list, *key, *value;
+	} cases[] = {
+		{"shares", "path", "null"},
+		{"shares", "path", "\"a\""},
+		{"shares", "file", "1"},
+		{"shares", "quota", "-1"},
+		{"shares", "size", "-1"},
+		{"shares", "quota", "\"1\""},
+		{"shares", "stat_virt", "\"loose\""},
+		{"shares", "host_perms", "null"},
+		{"shares", "uid", "1"},
+		{"shares", "gid", "1"},
+		{"disks", "path", "\"d\""},
+		{"disks", "serial", "\"\""},
+		{"disks", "serial", "\"a,fd=3\""},
+		{"disks", "serial", "\"aaaaaaaaaaaaaaaaaaaaa\""},
+		{"disks", "read_only", "null"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		json_t *j = spec_json(), *value = json_loads(cases[i].value, JSON_DECODE_ANY, NULL);
+		json_t *one = cases[i].list[0] == 's'
+				      ? json_pack("{s:s, s:b, s:b, s:b, s:i, s:i, s:s, s:s}",
+						  "path", "/a", "file", 0, "read_only", 0,
+						  "follow_root_symlinks", 0, "quota", 0, "size", 0,
+						  "stat_virt", "off", "host_perms", "private")
+				      : json_pack("{s:s, s:s, s:b}", "path", "/d", "serial", "d",
+						  "read_only", 0);
+		struct launch_spec s;
+		struct err e = {0};
+
+		json_object_set_new(j, cases[i].list, json_pack("[o]", one));
+		assert_int_equal(launch_spec_from_json(j, &s, &e), 0);
+		launch_spec_release(&s);
+		if (json_is_null(value))
+			json_object_del(one, cases[i].key);
+		else
+			json_object_set(one, cases[i].key, value);
+		if (launch_spec_from_json(j, &s, &e) == 0)
+			fail_msg("%s %s is accepted", cases[i].key, cases[i].value);
+		json_decref(value);
+		json_decref(j);
+	}
 }
 
 /* Each of these in place of the good value (null: left out) makes the spec unacceptable. */
@@ -250,6 +331,8 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_init_client),
 		cmocka_unit_test(test_optional_fields),
+		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_malformed_mounts),
 		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_not_an_object),

@@ -53,7 +53,9 @@ static const char version_1[] =
 	"INSERT INTO images VALUES ('damaged', 'c', 'sha256:2', '{', 3);"
 	"INSERT INTO sandboxes VALUES (1, 'box', 'a', 0, "
 	"  '{\"image\":{\"manifest_digest\":\"sha256:0\"}}', 'stopped', NULL, 1, 1);"
-	"INSERT INTO sandboxes VALUES (7, 'cup', 'b', 0, '{}', 'stopped', NULL, 1, 1);"
+	"INSERT INTO sandboxes VALUES (7, 'cup', 'b', 0, "
+	"'{\"tmpfs\":[{\"path\":\"/t\",\"size\":5}]}',"
+	"  'stopped', NULL, 1, 1);"
 	"PRAGMA user_version = 1;";
 
 static void test_migration(void **state)
@@ -76,6 +78,10 @@ static void test_migration(void **state)
 				    "image_records ON image = id WHERE reference = 'a' AND os = "
 				    "'linux' AND architecture = 'amd64' AND NOT counted"),
 			 72);
+	assert_int_equal(one_number(&f->db, "SELECT config = '{\"mounts\":[{\"kind\":\"tmpfs\","
+					    "\"target\":\"/t\",\"size\":5}]}' FROM sandboxes "
+					    "WHERE name = 'cup'"),
+			 1);
 	assert_int_equal(one_number(&f->db, "SELECT count(*) FROM image_users WHERE kind = "
 					    "'sandbox' AND name = 'box' AND reference = 'a' AND "
 					    "manifest_digest = 'sha256:0'"),
