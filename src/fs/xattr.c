@@ -73,7 +73,7 @@ int op_setxattr(struct request *r)
 {
 	_cleanup_close_ int fd = -1;
 	struct fuse_setxattr_in in = {};
-	struct host_name h;
+	struct host_name h = {};
 	const char *name = "", *value;
 	uint64_t old;
 	int e = request_take(r, &in, FUSE_COMPAT_SETXATTR_IN_SIZE);
@@ -121,7 +121,7 @@ static int value_reply(struct request *r, uint32_t asked, size_t len)
 int op_getxattr(struct request *r)
 {
 	struct fuse_getxattr_in in;
-	struct host_name h;
+	struct host_name h = {};
 	const char *name = "";
 	ssize_t n;
 	int e = request_arg(r, &in);
@@ -192,7 +192,7 @@ int op_listxattr(struct request *r)
 int op_removexattr(struct request *r)
 {
 	_cleanup_close_ int fd = -1;
-	struct host_name h;
+	struct host_name h = {};
 	const char *name = "";
 	uint64_t old;
 	int e = request_strings(r, &name, 1);

@@ -20,7 +20,7 @@
 #define VOLUME_DISK_MIN     (128 * MIB)
 #define VOLUME_DISK_DEFAULT (4 * GIB)
 #define VOLUME_DISK_MAX     (1024 * GIB) /* what the guest still makes in good time */
-#define VOLUME_SIZE_MAX     (16 * 1024 * GIB)
+#define VOLUME_SIZE_MAX     (16384 * GIB)
 
 enum volume_kind { VOLUME_DIR, VOLUME_DISK, VOLUME_KIND_COUNT };
 
