@@ -591,7 +591,9 @@ static void t_huge_directory(void)
 	while (dir && (d = readdir(dir))) {
 		if (d->d_name[0] == '.')
 			continue;
-		CHECK(sscanf(d->d_name, "file-%u", &k) == 1 && k < COUNT && !seen[k]);
+		CHECK(strncmp(d->d_name, "file-", 5) == 0);
+		k = (unsigned)strtoul(d->d_name + 5, NULL, 10);
+		CHECK(k < COUNT && !seen[k]);
 		if (k >= COUNT)
 			break;
 		seen[k] = true;
@@ -723,7 +725,7 @@ static uint32_t random_below(uint32_t n)
 	return (uint32_t)(state >> 16) % n;
 }
 
-#define FILE_MOST (256 * 1024)
+#define FILE_MOST 262144u
 
 struct model {
 	int fd;
@@ -893,7 +895,9 @@ static int run_file(uint64_t seed, unsigned count)
  * Names: SLOTS places of two levels, "a".."p" and "d0/a".. and so on, each with what should be
  * there: nothing, a file with a number as text, or a link.
  */
-enum { NAMES = 16, DIRS = 4, SLOTS = NAMES * DIRS };
+#define NAMES 16u
+#define DIRS  4u
+#define SLOTS (NAMES * DIRS)
 static int expected[SLOTS]; /* 0: nothing; > 0: a file with this number; -1: a link */
 
 static const char *slot(unsigned i, char *path)
