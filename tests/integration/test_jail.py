@@ -13,12 +13,13 @@ from collections import defaultdict
 import pytest
 
 from harness import below, wait_for_exit
-from vmm import MACHINE, Vmm
+from shares import Guest
+from vmm import MACHINE
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TRANSPORT = {"qemu": "vhost_user", "kvm": "mmio"}[MACHINE]
 # Kinds of threads by the names of the threads.
-DEVICES = ["blk", "vsock", "rng"] + (["balloon"] if MACHINE == "kvm" else [])
+DEVICES = ["blk", "vsock", "rng", "fs"] + (["balloon"] if MACHINE == "kvm" else [])
 KINDS = {name: f"{name}_{TRANSPORT}" for name in DEVICES}
 KINDS["main"] = "main_" + MACHINE
 if MACHINE == "kvm":
@@ -89,9 +90,20 @@ def matches(entry, call, rest):
     return all(set(value.split("|")) == given[i] for i, value in entry["arguments"])
 
 
+def use_shares(vmm):
+    """Two directories, one with the owners of the host, and a file."""
+    vmm.run("mkdir /s/0/table /s/1/table")
+    for share in "01":
+        # The second cannot have everything.
+        r = vmm.exec("fscheck", "table", f"/s/{share}/table")
+        assert share == "1" or r.rc == 0, r
+    vmm.run("chown 1 /s/1/table; echo more >>/s/2; cat /s/2; df /s/0/table")
+
+
 def exercise(vmm):
     """Everything that the devices can be asked for."""
     vmm.boot()
+    use_shares(vmm)
     # More than sockets hold, to a reader that has not begun; and to one that never does.
     slow = vmm.start("head", "-c", "3000000", "/dev/zero")
     gone = vmm.start("cat", "/dev/zero")
@@ -122,8 +134,13 @@ def seen(tmp_path_factory):
     for stop in (False, True):
         folder = tmp_path_factory.mktemp("jail")
         # Without MSB_DEBUG strace may not read the names of the threads. QEMU goes untraced.
-        with Vmm(folder, cpus=2, env={"MSB_DEBUG": "1"},
-                 wrapper=["strace", "-ff", "-b", "execve", "-o", f"{folder}/trace", "--"]) as vmm:
+        shares = [folder / "shared", folder / "real", folder / "file"]
+        for share in shares[:2]:
+            share.mkdir()
+        shares[2].write_text("text\n")
+        with Guest(folder, shares[:1], (shares[1], "virt=off"), (shares[2], "file"), cpus=2,
+                   env={"MSB_DEBUG": "1"},
+                   wrapper=["strace", "-ff", "-b", "execve", "-o", f"{folder}/trace", "--"]) as vmm:
             if stop:
                 vmm.next_offer()
                 pid = vmm.pid()
