@@ -33,7 +33,7 @@ test: ## Build and run all tests
 	@$(MAKE) --no-print-directory $(BUILD)/.with-tests all
 	@tests/run $(BUILD)
 
-bench: ## Compare boots, pulls, commands and the network with bare emulators, other networks and lower bounds
+bench: ## Compare boots, pulls, commands, network and shared directories with others and lower bounds
 	@tools/setup bench
 	@$(MAKE) --no-print-directory $(BUILD)/.with-tests all
 	@tests/perf/boot $(ROOT)
@@ -41,6 +41,7 @@ bench: ## Compare boots, pulls, commands and the network with bare emulators, ot
 	@tests/perf/erofs $(ROOT)
 	@tests/perf/exec $(ROOT)
 	@tests/perf/net -b $(BUILD)
+	@tests/perf/share -b $(BUILD)
 
 lab: lab-test ## Test and measure the KVM machine on an emulated machine with KVM
 	@tests/lab/bench -b $(BUILD)

@@ -54,30 +54,49 @@ static bool add_entry(struct listing *l, const struct dirent64 *d)
 	return true;
 }
 
-/* Entries from the host until the guest's buffer is full, or to the end. 0 or -errno. */
+/*
+ * Entries from the host until the guest's buffer is full, or to the end. 0 or -errno. The guest's
+ * buffers are small: what the host has said beyond one is kept for the next request, as long as
+ * nobody else lists another directory meanwhile.
+ */
 static int fill(struct listing *l)
 {
-	struct server *s = l->r->s;
+	struct dirents *c = &l->r->s->dirents;
+	ssize_t n;
 
 	for (;;) {
-		ssize_t n = getdents64(l->h->fd, s->dirents, sizeof(s->dirents));
+		while (c->at < c->end) {
+			const struct dirent64 *d = (const void *)(c->data + c->at);
 
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		for (ssize_t at = 0; at < n;) {
-			const struct dirent64 *d = (const void *)(s->dirents + at);
-
-			if (!add_entry(l, d)) {
-				/* To where this one begins, the next time. */
-				l->h->pos = -1;
+			if (!add_entry(l, d))
 				return 0;
-			}
-			at += d->d_reclen;
-			l->h->pos = d->d_off;
+			c->at += d->d_reclen;
+			c->next = d->d_off;
 		}
+		n = getdents64(l->h->fd, c->data, sizeof(c->data));
+		if (n <= 0) {
+			c->owner = NULL;
+			return n < 0 ? -errno : 0;
+		}
+		c->at = 0;
+		c->end = (size_t)n;
 	}
+}
+
+/* Makes what is kept be that of this directory from `offset` on. */
+static int go_to(struct listing *l, off_t offset)
+{
+	struct dirents *c = &l->r->s->dirents;
+
+	if (c->owner == l->r->node && c->fd == l->h->fd && c->next == offset && offset != 0)
+		return 0;
+	if (lseek(l->h->fd, offset, SEEK_SET) < 0)
+		return -errno;
+	c->owner = l->r->node;
+	c->fd = l->h->fd;
+	c->next = offset;
+	c->at = c->end = 0;
+	return 0;
 }
 
 static int list(struct request *r, bool plus)
@@ -91,11 +110,10 @@ static int list(struct request *r, bool plus)
 	l.h = handle_get(r->s, in.fh, r->node);
 	if (!l.h || !l.h->dir)
 		return -EBADF;
-	if ((off_t)in.offset != l.h->pos && lseek(l.h->fd, (off_t)in.offset, SEEK_SET) < 0)
-		return -errno;
-	l.h->pos = (off_t)in.offset;
 	l.room = MIN(in.size, r->out->left);
-	e = fill(&l);
+	e = go_to(&l, (off_t)in.offset);
+	if (e == 0)
+		e = fill(&l);
 	if (e < 0 && l.used == 0)
 		return e;
 	return request_reply(r, r->s->reply, l.used);

@@ -54,6 +54,9 @@ void handle_close(struct server *s, struct handle *h)
 
 	if (h->fd < 0)
 		return;
+	/* The next one may get the same number. */
+	if (s->dirents.owner == n && s->dirents.fd == h->fd)
+		s->dirents.owner = NULL;
 	close_fd(&h->fd);
 	h->next_free = s->handles.first_free;
 	s->handles.first_free = (size_t)(h - s->handles.v) + 1;

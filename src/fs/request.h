@@ -30,6 +30,15 @@ struct handles {
 	size_t first_free; /* index + 1; 0: none */
 };
 
+/* What the host has said of a directory, and the guest has not been told yet. */
+struct dirents {
+	const struct node *owner; /* whose, by descriptor `fd`; NULL: nobody's */
+	int fd;
+	off_t next; /* the position of what is at `at` */
+	size_t at, end;
+	char data[32 * KIB];
+};
+
 struct server {
 	struct share shares[SHARES_MAX];
 	unsigned n_shares;
@@ -40,7 +49,7 @@ struct server {
 	uint32_t minor;            /* of the protocol */
 	char text[TEXT_MAX];       /* of the request */
 	char reply[64 * KIB + 64]; /* of readdir, readlink, getxattr, listxattr */
-	char dirents[32 * KIB];    /* of the host */
+	struct dirents dirents;
 };
 
 struct request {
