@@ -33,6 +33,8 @@
 
 #define ETC_FILE_MAX ((size_t)64 << 10)
 
+#define CLOCK_ERROR_MAX (20 * (NSEC_PER_SEC / 1000))
+
 #define NOFILE_SOFT 65536
 #define NOFILE_HARD 1048576
 
@@ -372,8 +374,11 @@ static void set_clock(uint64_t host_ns)
 		.tv_nsec = (long)(host_ns % NSEC_PER_SEC),
 	};
 
-	/* Below a second the difference is the message's own delay. */
-	if (host_ns && (now > host_ns ? now - host_ns : host_ns - now) > NSEC_PER_SEC)
+	/*
+	 * The machine's clock counts seconds, so the kernel's is behind by up to one; files that the
+	 * host has just written would be of the future. What is less than this is the message's delay.
+	 */
+	if (host_ns && (now > host_ns ? now - host_ns : host_ns - now) > CLOCK_ERROR_MAX)
 		clock_settime(CLOCK_REALTIME, &ts);
 }
 
@@ -388,6 +393,7 @@ int setup_root(struct setup *s, const struct boot_config *c, struct err *e)
 	_cleanup_close_ int shares = -1, layer = -1;
 	int r;
 
+	set_clock(c->time_ns);
 	s->is_shared = c->root_share;
 	if (mounts_open_shares(c, &shares, e) < 0 ||
 	    (s->is_shared ? mount_shared_root(c, shares, e) : mount_disks(c, e)) < 0 ||
@@ -411,7 +417,6 @@ int setup_root(struct setup *s, const struct boot_config *c, struct err *e)
 		return err_sys(e, errno, "cannot raise the limit of open files");
 	if (c->has_network)
 		network_allow_ping(NETWORK_PING_PATH);
-	set_clock(c->time_ns);
 	return 0;
 }
 
