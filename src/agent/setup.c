@@ -375,8 +375,9 @@ static void set_clock(uint64_t host_ns)
 	};
 
 	/*
-	 * The machine's clock counts seconds, so the kernel's is behind by up to one; files that the
-	 * host has just written would be of the future. What is less than this is the message's delay.
+	 * The machine's clock counts seconds, so the kernel's is behind by up to one, and files
+	 * that the host has just written would be of the future. Less than this is the message's
+	 * own delay.
 	 */
 	if (host_ns && (now > host_ns ? now - host_ns : host_ns - now) > CLOCK_ERROR_MAX)
 		clock_settime(CLOCK_REALTIME, &ts);
