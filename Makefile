@@ -52,7 +52,7 @@ lab-test: # The tests alone
 	@tests/lab/suite -b $(BUILD)
 
 # Those about the machine itself and what is attached to it: a few minutes instead of half an hour.
-LAB_QUICK = test_machine or test_net_device or test_network_process or test_pause
+LAB_QUICK = test_machine or test_net_device or test_network_process or test_pause or test_share
 
 lab-quick: # A selection of them, for continuous integration
 	@tools/setup lab
